@@ -46,9 +46,43 @@ export const CODES = {
   HASH_INVALID: code(malformed, "text is not a hash in the expected form", GET_AGAIN),
   STORE_PATH_INVALID: code(malformed, "text is not a store path", GET_AGAIN),
   NARINFO_INVALID: code(malformed, "a narinfo breaks the grammar", GET_AGAIN),
+  CONTENT_ADDRESS_INVALID: code(
+    malformed,
+    "text is not a content address, or has references that its kind cannot have",
+    GET_AGAIN,
+  ),
+  SIGNATURE_INVALID: code(malformed, "text is not a Nix signature (`name:base64`)", GET_AGAIN),
+  CLOSURE_CYCLE: code(malformed, "store paths reference each other in a circle", GET_AGAIN),
   DERIVATION_INVALID: code(malformed, "a .drv file breaks the derivation grammar", GET_AGAIN),
-  FLAKE_LOCK_INVALID: code(malformed, "flake.lock breaks its grammar", "Run `nix flake lock` with a supported Nix and pack again."),
-  KEY_INVALID: code(usage, "a key is not in a form that is understood", "Give `name:base64` as Nix prints it, or a file that holds it."),
+  FLAKE_LOCK_INVALID: code(
+    malformed,
+    "flake.lock breaks its grammar",
+    "Run `nix flake lock` with a supported Nix and pack again.",
+  ),
+  NAR_MAGIC: code(malformed, "the stream does not begin as a NAR", GET_AGAIN),
+  NAR_TRUNCATED: code(malformed, "a NAR ends before it is complete", GET_AGAIN),
+  NAR_TRAILING: code(malformed, "bytes follow the end of a NAR", GET_AGAIN),
+  NAR_PADDING: code(malformed, "padding in a NAR is not zero", GET_AGAIN),
+  NAR_FIELD: code(malformed, "a NAR holds another field than the grammar has here", GET_AGAIN),
+  NAR_ENTRY_NAME: code(malformed, "a directory entry in a NAR has an illegal name", GET_AGAIN),
+  NAR_ENTRY_ORDER: code(malformed, "directory entries in a NAR are not sorted", GET_AGAIN),
+  NAR_ENTRY_DUPLICATE: code(malformed, "a directory in a NAR names an entry twice", GET_AGAIN),
+  NAR_SYMLINK_TARGET: code(malformed, "a symlink in a NAR has an illegal target", GET_AGAIN),
+  NAR_DEPTH: code(malformed, "a NAR is nested deeper than is allowed", GET_AGAIN),
+  NAR_LIMIT: code(malformed, "a length in a NAR is over its limit", GET_AGAIN),
+  DERIVATION_UNSUPPORTED: code(
+    malformed,
+    "a derivation is of a kind that is not supported",
+    "Remove the content-addressed, impure or dynamic derivation from the flake; bundles carry input-addressed and fixed-output ones only.",
+  ),
+  DERIVATION_MISSING: code(incomplete, "a derivation needed to compute a name is missing", GET_AGAIN),
+  DERIVATION_CYCLE: code(malformed, "derivations depend on each other in a circle", GET_AGAIN),
+  JSON_INVALID: code(malformed, "text is not the strict JSON that is accepted", GET_AGAIN),
+  KEY_INVALID: code(
+    usage,
+    "a key is not in a form that is understood",
+    "Give `name:base64` as Nix prints it, or a file that holds it.",
+  ),
 } as const satisfies Record<string, CodeInfo>;
 
 export type Code = keyof typeof CODES;
@@ -91,7 +125,11 @@ export function fail(code: Code, details: Details = {}, options: { cause?: unkno
 /** One line: the code's meaning, its subject, where, expected and actual. */
 export function describe(code: Code, details: Details): string {
   const where =
-    details.line !== undefined ? ` (line ${details.line})` : details.offset !== undefined ? ` (byte ${details.offset})` : "";
+    details.line !== undefined
+      ? ` (line ${details.line})`
+      : details.offset !== undefined
+        ? ` (byte ${details.offset})`
+        : "";
   const parts = [`${details.subject ? `${details.subject}: ` : ""}${CODES[code].explain}${where}`];
   if (details.expected !== undefined) parts.push(`expected ${details.expected}`);
   if (details.actual !== undefined) parts.push(`found ${details.actual}`);
