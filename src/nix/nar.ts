@@ -108,6 +108,11 @@ export class NarParser {
       } else if (this.#partialFill > 0 || size - at < 8) {
         at = this.#gather(chunk, at);
       } else {
+        const skipped = this.#skipSequence(chunk, at);
+        if (skipped > 0) {
+          at += skipped;
+          continue;
+        }
         const length = this.#tokenLength(chunk, at, this.#base + at);
         if (this.#state === State.ContentsValue) {
           this.#beginContents(length, this.#base + at + 8);
@@ -131,6 +136,21 @@ export class NarParser {
     }
     if (this.#state !== State.End)
       this.#refuse("NAR_TRUNCATED", this.#base, EXPECTED[this.#state]!, "the end");
+  }
+
+  /**
+   * Takes the framing that nearly always stands here in one comparison. Only a short cut: where it does not
+   * match, the tokens are read one by one, and say what is wrong.
+   */
+  #skipSequence(chunk: Uint8Array, at: number): number {
+    const state = this.#state;
+    const sequence = SEQUENCES[state]!;
+    const size = sequence.length;
+    if (size === 0 || chunk.length - at < size || !is(chunk, at, size, sequence)) return 0;
+    // The root has no entry to close after it.
+    if (state === State.NodeClose && this.#depth === 0) return 0;
+    this.#state = AFTER_SEQUENCE[state]!;
+    return size;
   }
 
   #takeContents(chunk: Uint8Array, at: number): number {
@@ -201,6 +221,7 @@ export class NarParser {
     if (this.#visitor.regular !== undefined) {
       this.#visitor.regular({ path: this.#path(), executable: this.#executable, size, offset });
     }
+    this.#executable = false;
     if (size === 0) this.#visitor.regularEnd?.();
   }
 
@@ -212,8 +233,7 @@ export class NarParser {
         this.#nodeType(bytes, start, length, offset);
         break;
       case State.RegularField:
-        this.#executable = is(bytes, start, length, EXECUTABLE);
-        if (this.#executable) this.#state = State.ExecutableValue;
+        if (is(bytes, start, length, EXECUTABLE)) this.#markExecutable();
         else this.#keyword(bytes, start, length, offset, CONTENTS, State.ContentsValue);
         break;
       case State.TargetValue:
@@ -224,7 +244,7 @@ export class NarParser {
         break;
       case State.DirectoryField:
         if (is(bytes, start, length, CLOSE)) this.#leave();
-        else this.#entry(bytes, start, length, offset);
+        else this.#keyword(bytes, start, length, offset, ENTRY, State.EntryOpen);
         break;
       case State.NameValue:
         this.#name(bytes, start, length, offset);
@@ -256,11 +276,9 @@ export class NarParser {
     else this.#refuse("NAR_FIELD", offset, EXPECTED[this.#state]!, show(bytes, start, length));
   }
 
-  #entry(bytes: Uint8Array, start: number, length: number, offset: number): void {
-    this.#keyword(bytes, start, length, offset, ENTRY, State.EntryOpen);
-    if (++this.#entries > MAX_ENTRIES) {
-      this.#refuse("NAR_LIMIT", offset, `at most ${MAX_ENTRIES} directory entries`, "more");
-    }
+  #markExecutable(): void {
+    this.#executable = true;
+    this.#state = State.ExecutableValue;
   }
 
   #enter(): void {
@@ -286,6 +304,9 @@ export class NarParser {
   #name(bytes: Uint8Array, start: number, length: number, offset: number): void {
     if (this.#depth > MAX_DEPTH)
       this.#refuse("NAR_DEPTH", offset, `at most ${MAX_DEPTH} directories deep`, "more");
+    if (++this.#entries > MAX_ENTRIES) {
+      this.#refuse("NAR_LIMIT", offset, `at most ${MAX_ENTRIES} directory entries`, "more");
+    }
     if (!isLegalName(bytes, start, length)) {
       this.#refuse(
         "NAR_ENTRY_NAME",
@@ -450,6 +471,29 @@ for (const [state, expected, next] of [
 ] as const) {
   WORDS[state] = expected;
   NEXT[state] = next;
+}
+
+/** Framing that nearly always stands whole in the chunk; empty for the states that have none. Indexed by State. */
+const SEQUENCES: Uint8Array[] = EXPECTED.map(() => EMPTY);
+const AFTER_SEQUENCE: State[] = EXPECTED.map(() => State.End);
+for (const [state, words, next] of [
+  [State.DirectoryField, [ENTRY, OPEN, NAME], State.NameValue],
+  [State.NodeKey, [NODE, OPEN, TYPE], State.TypeValue],
+  [State.TypeValue, [REGULAR, CONTENTS], State.ContentsValue],
+  [State.NodeClose, [CLOSE, CLOSE], State.DirectoryField],
+] as const) {
+  SEQUENCES[state] = sequence(words);
+  AFTER_SEQUENCE[state] = next;
+}
+
+/** Every one of these words takes 16 bytes with its length. */
+function sequence(words: readonly Uint8Array[]): Uint8Array {
+  const bytes = new Uint8Array(16 * words.length);
+  words.forEach((each, i) => {
+    bytes[16 * i] = each.length;
+    bytes.set(each, 16 * i + 8);
+  });
+  return bytes;
 }
 
 function lengthLimit(state: State): number {
