@@ -75,13 +75,198 @@ export const CODES = {
     "a derivation is of a kind that is not supported",
     "Remove the content-addressed, impure or dynamic derivation from the flake; bundles carry input-addressed and fixed-output ones only.",
   ),
-  DERIVATION_MISSING: code(incomplete, "a derivation needed to compute a name is missing", GET_AGAIN),
   DERIVATION_CYCLE: code(malformed, "derivations depend on each other in a circle", GET_AGAIN),
-  JSON_INVALID: code(malformed, "text is not the strict JSON that is accepted", GET_AGAIN),
   KEY_INVALID: code(
     usage,
     "a key is not in a form that is understood",
     "Give `name:base64` as Nix prints it, or a file that holds it.",
+  ),
+
+  // V1: opening a bundle
+  BUNDLE_NOT_FOUND: code(usage, "there is no bundle here", "Give the bundle's directory or its .tar file."),
+  NAME_ILLEGAL: code(
+    malformed,
+    "a name that no bundle has",
+    "Take it away, or give --allow-extra if an operating system left it on the medium.",
+  ),
+  FILE_TYPE: code(malformed, "not a regular file", GET_AGAIN),
+  FILE_TOO_LARGE: code(malformed, "a file is larger than the format allows", GET_AGAIN),
+  TOO_MANY_FILES: code(malformed, "more files than the format allows", GET_AGAIN),
+  TAR_HEADER: code(
+    malformed,
+    "a tar header is not the one this format writes",
+    "Only tars made by nix-airgap are read; unpack a foreign tar and verify the directory.",
+  ),
+  TAR_PADDING: code(malformed, "a tar member is not padded with zeros", GET_AGAIN),
+  TAR_END: code(malformed, "the tar does not end with exactly two zero blocks", GET_AGAIN),
+  TAR_DUPLICATE: code(malformed, "a tar member occurs twice", GET_AGAIN),
+  TAR_TRUNCATED: code(
+    malformed,
+    "the tar ends too early",
+    "The copy was cut short, or a signature was interrupted: copy it again, or run `sign` again.",
+  ),
+  TAR_ORDER: code(malformed, "tar members are not in the order of the format", GET_AGAIN),
+
+  // V2: approvals
+  DOCUMENT_MISSING: code(incomplete, "bundle.json is missing", GET_AGAIN),
+  KEY_REQUIRED: code(
+    trust,
+    "no trusted key was given",
+    "Give --public-key with the packer's key, or --integrity-only to leave origin unproven.",
+  ),
+  APPROVAL_MISSING: code(
+    trust,
+    "the bundle is not signed",
+    "Have it signed: nix-airgap sign BUNDLE --key FILE.",
+  ),
+  APPROVAL_UNTRUSTED: code(
+    trust,
+    "no trusted key signed this bundle",
+    "Compare the key you trust with the signer's; ask the release manager.",
+  ),
+  APPROVAL_SIGNATURE: code(trust, "an approval's signature does not hold", GET_AGAIN),
+  APPROVAL_MALFORMED: code(trust, "an approval is not in the form of the format", GET_AGAIN),
+  APPROVAL_SUBJECT: code(trust, "an approval is for another document", GET_AGAIN),
+  APPROVAL_BINDING: code(
+    trust,
+    "an approval names another product, release, sequence or variant than the document",
+    GET_AGAIN,
+  ),
+  APPROVAL_NAME: code(trust, "an approval's file name does not fit its role and key", GET_AGAIN),
+
+  // V3: the document
+  JSON_INVALID: code(malformed, "not the strict JSON that is expected", GET_AGAIN),
+  JSON_NOT_CANONICAL: code(malformed, "JSON in another encoding than the format's one", GET_AGAIN),
+  DOCUMENT_SCHEMA: code(malformed, "the document does not fit its schema", GET_AGAIN),
+  VERSION_UNSUPPORTED: code(
+    malformed,
+    "the bundle's format version is newer than this program",
+    "Use a newer nix-airgap.",
+  ),
+  FEATURE_UNSUPPORTED: code(
+    malformed,
+    "the bundle uses a feature that this program does not know",
+    "Use a newer nix-airgap.",
+  ),
+  REQUIRES_UNSUPPORTED: code(
+    malformed,
+    "the bundle builds on other bundles, which this version cannot read",
+    "Use a newer nix-airgap.",
+  ),
+  DOCUMENT_ORDER: code(malformed, "a list in the document is not sorted", GET_AGAIN),
+  DOCUMENT_DUPLICATE: code(malformed, "a list in the document names something twice", GET_AGAIN),
+  DOCUMENT_TOTALS: code(malformed, "the document's totals do not add up", GET_AGAIN),
+  DOCUMENT_VALUE: code(malformed, "a value in the document contradicts another", GET_AGAIN),
+
+  // V5: derived files
+  DERIVED_MISSING: code(incomplete, "a file that the document gives is missing", GET_AGAIN),
+  DERIVED_DIFFERS: code(integrity, "a file differs from what the document gives", GET_AGAIN),
+  INDEX_MANIFEST: code(
+    integrity,
+    "index.json does not name the manifest that document and approvals give",
+    "If an OCI tool or a new approval rewrote it, run `sign` again; else get the bundle again.",
+  ),
+
+  // V6: closure
+  REFERENCE_MISSING: code(incomplete, "a store path refers to one that is not in the bundle", GET_AGAIN),
+  INPUT_MISSING: code(incomplete, "an input of flake.lock is not in the bundle", GET_AGAIN),
+  INPUT_UNLISTED: code(integrity, "an input is listed that flake.lock does not have", GET_AGAIN),
+  DERIVATION_MISSING: code(incomplete, "a derivation that the tier promises is not in the bundle", GET_AGAIN),
+  TIER_INCOMPLETE: code(incomplete, "a path that the tier promises is not in the bundle", GET_AGAIN),
+  PATH_UNNEEDED: code(integrity, "no root needs this path", GET_AGAIN),
+  PATH_KINDS: code(integrity, "a path's kinds are not those that follow from the roots", GET_AGAIN),
+  EVALUATION_UNEXPLAINED: code(
+    integrity,
+    "an evaluation extra is neither content-addressed nor the output of a packed derivation",
+    GET_AGAIN,
+  ),
+
+  // V7: names follow from contents
+  CA_PATH: code(integrity, "the store path is not the one its content address gives", GET_AGAIN),
+  CA_CONTENT: code(integrity, "the content does not have the hash its content address says", GET_AGAIN),
+  DRV_PATH: code(integrity, "a derivation's path is not the one its bytes give", GET_AGAIN),
+  DRV_REFERENCES: code(integrity, "a derivation's references are not its inputs", GET_AGAIN),
+  OUTPUT_PATH: code(integrity, "an output path is not the one its derivation gives", GET_AGAIN),
+  OUTPUT_UNPROVEN: code(
+    integrity,
+    "a path is neither content-addressed nor the output of a packed derivation",
+    GET_AGAIN,
+  ),
+  FIXED_OUTPUT_HASH: code(integrity, "a fixed output does not have the hash its derivation says", GET_AGAIN),
+  ROOT_OUTPUTS: code(integrity, "a root's outputs are not those of its derivation", GET_AGAIN),
+  DERIVER_OUTPUT: code(integrity, "a path's deriver does not have it as an output", GET_AGAIN),
+  INPUT_NAR_HASH: code(integrity, "an input is not the one flake.lock pins", GET_AGAIN),
+  FLAKE_NAR_HASH: code(integrity, "the top flake is not the one the document pins", GET_AGAIN),
+  LOCK_DIFFERS: code(integrity, "flake.lock in the top flake is not the text in the document", GET_AGAIN),
+  WRAPPER_DIFFERS: code(integrity, "the wrapper flake is not the one the document gives", GET_AGAIN),
+  PATH_SIGNATURE: code(trust, "a signature on a store path by a key you gave does not hold", GET_AGAIN),
+
+  // V8: blobs
+  BLOB_MISSING: code(incomplete, "a blob is missing", GET_AGAIN),
+  BLOB_SIZE: code(integrity, "a blob has the wrong size", GET_AGAIN),
+  BLOB_HASH: code(integrity, "a blob has the wrong SHA-256", GET_AGAIN),
+  ZSTD_INVALID: code(integrity, "a blob is not one valid zstd frame", GET_AGAIN),
+  ZSTD_WINDOW: code(integrity, "a zstd frame wants a window over 128 MiB, or a dictionary", GET_AGAIN),
+  ZSTD_TRAILING: code(integrity, "bytes follow the zstd frame", GET_AGAIN),
+  NAR_SIZE: code(integrity, "a NAR has the wrong size", GET_AGAIN),
+  NAR_HASH: code(integrity, "a NAR has the wrong hash", GET_AGAIN),
+
+  // V10, V11
+  REFERENCE_UNDECLARED: code(
+    integrity,
+    "an output holds a store path that it does not declare as a reference",
+    GET_AGAIN,
+  ),
+  REFERENCE_NOT_FOUND: code(
+    integrity,
+    "an output declares a reference that its bytes do not hold",
+    GET_AGAIN,
+  ),
+  FILE_UNLISTED: code(
+    integrity,
+    "a file that the bundle does not list",
+    "Take it away, or give --allow-extra if an operating system left it on the medium.",
+  ),
+
+  // host and operations
+  USAGE: code(usage, "the command line is not understood", "See --help."),
+  OUT_EXISTS: code(
+    usage,
+    "the output already exists",
+    "Choose another --out, or move the old one away; nothing was changed.",
+  ),
+  NIX_MISSING: code(
+    nix,
+    "Nix is not installed",
+    "Install Nix 2.8 or newer (Debian: apt-get install nix-bin).",
+  ),
+  NIX_FAILED: code(nix, "Nix failed", "Read Nix's last lines above."),
+  DISK: code(
+    disk,
+    "the disk or its permissions said no",
+    "Free space or mend permissions, then run the command again.",
+  ),
+  NO_SPACE: code(
+    disk,
+    "not enough free space",
+    "Free space, or choose another place, then run the command again.",
+  ),
+  INTERRUPTED: code(interrupted, "interrupted", "Run the command again; finished work is not done twice."),
+  STORE_CONTENT: code(
+    integrity,
+    "the store holds other content under this path",
+    "Run: nix store repair PATH, with the store of this run; then restore again.",
+  ),
+  STORE_PATH_ABSENT: code(incomplete, "a path is not in the store after the import", "Run restore again."),
+  REBUILD_DIFFERS: code(
+    differ,
+    "a rebuilt path differs",
+    "Read the verdict; report it to whoever released the bundle.",
+  ),
+  TIER_TOO_LOW: code(
+    incomplete,
+    "the bundle's tier does not hold what this needs",
+    "Ask for a bundle of a higher tier.",
   ),
 } as const satisfies Record<string, CodeInfo>;
 
@@ -99,6 +284,19 @@ export interface Details {
   readonly offset?: number;
   /** Line of the input, 1-based. */
   readonly line?: number;
+}
+
+/** A "no" with its reason. `neededBy` names the roots, lock nodes or derivations that want the subject. */
+export interface Finding extends Details {
+  readonly code: Code;
+  readonly neededBy?: readonly string[];
+}
+
+/** Exit code of a list of findings: the first of 12, 10, 11, 13 that occurs, then any other; 0 if there are none. */
+export function exitOf(findings: readonly Finding[]): ExitCode {
+  const exits = new Set(findings.map((f) => CODES[f.code].exit));
+  const first = [EXIT.trust, EXIT.malformed, EXIT.integrity, EXIT.incomplete].find((e) => exits.has(e));
+  return first ?? [...exits][0] ?? EXIT.yes;
 }
 
 export class AirgapError extends Error {
