@@ -1,4 +1,5 @@
-// Generates src/generated from schemas/ and from zstddec: types, standalone validators, and the wasm of zstd.
+// Generates src/generated from schemas/, zstddec and package.json: types, standalone validators, the wasm of zstd,
+// and the version.
 // Standalone validators start in 2 ms where compiling schemas at run time takes 50.
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -72,5 +73,11 @@ const base64 = /^const wasm = "([A-Za-z0-9+/=]+)";$/m.exec(await readFile(zstdde
 if (!base64) throw new Error("zstddec does not hold its wasm where 0.3.4 does");
 await writeFile(
   new URL("zstd-wasm.ts", out),
-  `// zstd compiled to wasm, taken from zstddec (MIT, BSD-3-Clause) by scripts/generate.mjs\nexport const ZSTD_WASM_BASE64 =\n  "${base64}";\n`,
+  `// zstd compiled to wasm, taken from zstddec (MIT, BSD-3-Clause) by scripts/generate.mjs\nexport const ZSTD_WASM_BASE64: string =\n  "${base64}";\n`,
+);
+
+const { version } = JSON.parse(await readFile(new URL("package.json", root), "utf8"));
+await writeFile(
+  new URL("version.ts", out),
+  `// Generated from package.json by scripts/generate.mjs\nexport const VERSION = ${JSON.stringify(version)};\n`,
 );
