@@ -251,6 +251,7 @@ export const CODES = {
     "not enough free space",
     "Free space, or choose another place, then run the command again.",
   ),
+  LOCKED: code(disk, "another run is working here", "Wait until it has ended, then run the command again."),
   INTERRUPTED: code(interrupted, "interrupted", "Run the command again; finished work is not done twice."),
   STORE_CONTENT: code(
     integrity,

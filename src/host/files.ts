@@ -1,0 +1,206 @@
+/**
+ * Files on disk as this program writes and removes them: durable, all or nothing, with errors that name the path.
+ * What is in them, and where they belong, is for callers.
+ */
+import { randomBytes } from "node:crypto";
+import { constants, lstatSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
+import { chmod, copyFile, lstat, mkdtemp, open, rename, rm, statfs } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { AirgapError } from "../errors.js";
+
+/** Writes a whole file under a temporary name beside it, syncs, and renames. @throws DISK, NO_SPACE */
+export async function writeFileAtomic(path: string, content: Uint8Array | string): Promise<void> {
+  await replaceFile(path, async (partial) => {
+    const file = await open(partial, "wx", 0o644);
+    try {
+      await file.writeFile(content);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+/** Copies a regular file, all or nothing, and syncs it. An existing `to` is replaced. @throws DISK, NO_SPACE */
+export async function copyFileAtomic(from: string, to: string): Promise<void> {
+  await replaceFile(to, async (partial) => {
+    await copyFile(from, partial, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE);
+    await syncFile(partial);
+  });
+}
+
+/** Moves a regular file, also to another file system. An existing `to` is replaced. @throws DISK, NO_SPACE */
+export async function moveFile(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    if (errorCode(error) !== "EXDEV") throw asDiskError(error, to);
+    await copyFileAtomic(from, to);
+    await withDiskErrors(from, () => rm(from));
+    return;
+  }
+  await syncDirectory(dirname(to));
+}
+
+/** `.<name>.partial-<random>`: how every file or folder is called until all of it is written. */
+export function partialName(path: string): string {
+  return join(dirname(path), `.${basename(path)}.partial-${randomBytes(6).toString("hex")}`);
+}
+
+/** Makes what was written to a file survive a power cut. @throws DISK, NO_SPACE */
+export function syncFile(path: string): Promise<void> {
+  return withDiskErrors(path, async () => {
+    const file = await open(path, "r");
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+/** Makes the names in a directory survive a power cut, where the file system can. @throws DISK, NO_SPACE */
+export async function syncDirectory(path: string): Promise<void> {
+  try {
+    await syncFile(path);
+  } catch (error) {
+    // Some file systems (FUSE, SMB) have no fsync for directories.
+    if (!(error instanceof AirgapError && ["EINVAL", "ENOTSUP"].includes(errorCode(error.cause))))
+      throw error;
+  }
+}
+
+/** A new empty folder that only we can enter, in `parent` or the system's place for such. @throws DISK, NO_SPACE */
+export function makeTempDir(prefix: string, parent = tmpdir()): Promise<string> {
+  return withDiskErrors(parent, () => mkdtemp(join(parent, prefix)));
+}
+
+/** What statfs(2) says of FAT, exFAT. */
+const FAT_TYPES = new Set([0x4d44, 0x2011bab0]);
+
+export interface FileSystem {
+  /** What an ordinary user may still write. */
+  readonly freeBytes: number;
+  /** Files end at 4 GiB (FAT), and names have no case. */
+  readonly isFat: boolean;
+}
+
+/** The file system that holds `path`, or will hold it. @throws DISK */
+export async function fileSystemOf(path: string): Promise<FileSystem> {
+  for (let existing = resolve(path); ; existing = dirname(existing)) {
+    try {
+      const stats = await statfs(existing);
+      return { freeBytes: stats.bavail * stats.bsize, isFat: FAT_TYPES.has(stats.type) };
+    } catch (error) {
+      if (errorCode(error) !== "ENOENT" || existing === dirname(existing)) throw asDiskError(error, path);
+    }
+  }
+}
+
+/** Refuses to begin what cannot end. @throws NO_SPACE, DISK */
+export async function requireSpace(path: string, bytes: number): Promise<void> {
+  const { freeBytes } = await fileSystemOf(path);
+  if (freeBytes < bytes) {
+    throw new AirgapError("NO_SPACE", {
+      subject: path,
+      expected: `${bytes} bytes free`,
+      actual: `${freeBytes} bytes`,
+    });
+  }
+}
+
+/**
+ * Removes a file or a whole tree, names of any bytes and read-only folders (those of a store) included. Follows no
+ * symlink. What does not exist is no error. @throws DISK
+ */
+export async function removeTree(path: string): Promise<void> {
+  await withDiskErrors(path, async () => {
+    const root = Buffer.from(path);
+    const stats = lstatSync(root, { throwIfNoEntry: false });
+    if (stats === undefined) return;
+    if (stats.isDirectory()) await removeDirectory(root);
+    else unlinkSync(root);
+  });
+}
+
+async function removeDirectory(path: Buffer): Promise<void> {
+  await chmod(path, 0o700).catch((error) => {
+    // Not ours, but perhaps open to us all the same.
+    if (errorCode(error) !== "EPERM") throw error;
+  });
+  // Synchronous within a folder, which is far quicker; in between others may run.
+  await setImmediate();
+  for (const entry of readdirSync(path, { encoding: "buffer", withFileTypes: true })) {
+    // @types/node says string, whatever the encoding.
+    const name: unknown = entry.name;
+    const child = Buffer.concat([path, Buffer.from("/"), name as Buffer]);
+    if (entry.isDirectory()) await removeDirectory(child);
+    else unlinkSync(child);
+  }
+  rmdirSync(path);
+}
+
+/** Runs `action`, with what the system refuses as a typed error that names `path`. @throws DISK, NO_SPACE */
+export async function withDiskErrors<T>(path: string, action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    throw asDiskError(error, path);
+  }
+}
+
+/** An error of the system as DISK or NO_SPACE; any other as it is. */
+export function asDiskError(error: unknown, path: string): unknown {
+  const code = errorCode(error);
+  if (error instanceof AirgapError || code === "" || !(error instanceof Error && "syscall" in error))
+    return error;
+  const kind = code === "ENOSPC" || code === "EDQUOT" ? "NO_SPACE" : "DISK";
+  return new AirgapError(kind, { subject: path, actual: REASONS.get(code) ?? code }, { cause: error });
+}
+
+const REASONS = new Map([
+  ["ENOSPC", "no space left"],
+  ["EDQUOT", "the quota is used up"],
+  ["EACCES", "no permission"],
+  ["EPERM", "not permitted"],
+  ["EROFS", "a read-only file system"],
+  ["EIO", "the device cannot read or write it"],
+  ["ENOENT", "no such file or directory"],
+  ["EFBIG", "too large for this file system"],
+  ["ENOTDIR", "not a directory"],
+  ["EMFILE", "too many open files"],
+]);
+
+/** The `code` of a system error, such as "ENOENT", else "". */
+export function errorCode(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string" ? error.code : "";
+}
+
+async function replaceFile(path: string, write: (partial: string) => Promise<void>): Promise<void> {
+  const partial = partialName(path);
+  await withDiskErrors(path, async () => {
+    try {
+      await write(partial);
+      await rename(partial, path);
+    } catch (error) {
+      await rm(partial, { force: true });
+      throw error;
+    }
+  });
+  await syncDirectory(dirname(path));
+}
+
+/** Whether anything is at `path`; follows no symlink. @throws DISK */
+export function exists(path: string): Promise<boolean> {
+  return withDiskErrors(path, () =>
+    lstat(path).then(
+      () => true,
+      (error) => {
+        if (errorCode(error) === "ENOENT") return false;
+        throw error;
+      },
+    ),
+  );
+}
