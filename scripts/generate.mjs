@@ -1,5 +1,4 @@
-// Generates src/generated from schemas/, zstddec and package.json: types, standalone validators, the wasm of zstd,
-// and the version.
+// Generates src/generated from schemas/ and from zstddec: types, standalone validators, and the wasm of zstd.
 // Standalone validators start in 2 ms where compiling schemas at run time takes 50.
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -25,10 +24,11 @@ const ajv = new Ajv2020({
 });
 const exports = Object.fromEntries(schemas.map((s) => [`validate${s.title}`, s.$id]));
 const validators = standaloneCode.default(ajv, exports);
-// ajv emits require() for its one run-time helper even in ESM; turn it into an import.
+// ajv emits require() for its one run-time helper even in ESM; turn it into an import. What the import of a
+// CommonJS module's default is differs between Node and vitest.
 const esm = validators.replace(
   /const (\w+) = require\("([^"]+)"\)\.default;/g,
-  (_, name, module) => `import ${name}$ from "${module}.js"; const ${name} = ${name}$.default;`,
+  (_, name, module) => `import ${name}$ from "${module}.js"; const ${name} = ${name}$.default ?? ${name}$;`,
 );
 if (/\brequire\(/.test(esm)) throw new Error("the generated validators still use require()");
 await writeFile(new URL("validators.js", out), `// Generated from schemas/ by scripts/generate.mjs\n${esm}`);
@@ -74,10 +74,4 @@ if (!base64) throw new Error("zstddec does not hold its wasm where 0.3.4 does");
 await writeFile(
   new URL("zstd-wasm.ts", out),
   `// zstd compiled to wasm, taken from zstddec (MIT, BSD-3-Clause) by scripts/generate.mjs\nexport const ZSTD_WASM_BASE64: string =\n  "${base64}";\n`,
-);
-
-const { version } = JSON.parse(await readFile(new URL("package.json", root), "utf8"));
-await writeFile(
-  new URL("version.ts", out),
-  `// Generated from package.json by scripts/generate.mjs\nexport const VERSION = ${JSON.stringify(version)};\n`,
 );
