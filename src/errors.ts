@@ -106,6 +106,11 @@ export const CODES = {
     "The copy was cut short, or a signature was interrupted: copy it again, or run `sign` again.",
   ),
   TAR_ORDER: code(malformed, "tar members are not in the order of the format", GET_AGAIN),
+  TAIL_INVALID: code(
+    malformed,
+    "the file that an interrupted signature left beside a tar does not belong to this tar",
+    "If the tar is another one than was being signed, remove the file NAME.tar.tail, then sign again.",
+  ),
 
   // V2: approvals
   DOCUMENT_MISSING: code(incomplete, "bundle.json is missing", GET_AGAIN),
@@ -227,6 +232,69 @@ export const CODES = {
     "a file that the bundle does not list",
     "Take it away, or give --allow-extra if an operating system left it on the medium.",
   ),
+
+  // pack: what a flake must be
+  PROJECT_FILE: code(
+    usage,
+    "nix-airgap.json is not in its form",
+    "See the example in the README, and schemas/project-file.schema.json.",
+  ),
+  FLAKE_UNREADABLE: code(
+    usage,
+    "Nix cannot read this flake",
+    "Read Nix's words; try: nix flake metadata REF.",
+  ),
+  LOCK_STALE: code(
+    usage,
+    "flake.lock does not fit flake.nix",
+    "Run `nix flake lock`, commit flake.lock, and pack again.",
+  ),
+  LOCK_NAR_HASH: code(
+    usage,
+    "flake.lock has no narHash for this input, so that evaluation would ask the network",
+    "Lock it again with a newer Nix: nix flake lock --update-input NAME.",
+  ),
+  TREE_DIRTY: code(
+    usage,
+    "the git tree has uncommitted changes, so that nobody could make this bundle again",
+    "Commit or stash them.",
+  ),
+  ATTR_MISSING: code(
+    usage,
+    "the flake has no such output",
+    "Name one that it has: nix-airgap pack REF#ATTR.",
+  ),
+  EVALUATION_FAILED: code(
+    usage,
+    "the flake does not evaluate",
+    "Read Nix's words; try: nix eval REF#ATTR.drvPath.",
+  ),
+  EVALUATION_IMPURE: code(
+    usage,
+    "the flake reads its surroundings while it evaluates",
+    "Make it pure: no getEnv, no currentSystem, no paths outside of its tree.",
+  ),
+  EVALUATION_FETCHES: code(
+    usage,
+    "the flake fetches while it evaluates, in a way that cannot be done offline",
+    "Make it an input of the flake, or use fetchTarball or fetchurl with a sha256 (not fetchGit, not fetchTree).",
+  ),
+  EVALUATION_DIFFERS: code(
+    usage,
+    "a site would evaluate this to another derivation",
+    "Look for what depends on where the flake lies; report it with the flake if you can.",
+  ),
+  DERIVATION_FLOATING: code(
+    usage,
+    "a content-addressed or impure derivation, which a bundle cannot carry",
+    "Take __contentAddressed or __impure out of it.",
+  ),
+  SOURCE_UNAVAILABLE: code(
+    incomplete,
+    "a source can no longer be had",
+    "Find a copy, add it to the store (nix-store --add-fixed, nix-prefetch-url), and pack again.",
+  ),
+  BUILD_FAILED: code(nix, "a build failed", "Read Nix's words; build it with nix build first."),
 
   // host and operations
   USAGE: code(usage, "the command line is not understood", "See --help."),

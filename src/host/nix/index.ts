@@ -1,0 +1,254 @@
+/**
+ * One typed function for each thing we ask of Nix; the only place that knows how Nix spells it. The spelling is
+ * that of 2.8.0 and holds for 2.26 and 2.34 too, where it was measured.
+ */
+import { fail } from "../../errors.js";
+import type { NixLogEvent } from "./internal-log.js";
+import { chunkArguments, invokeNix, type NixContext, type NixOutcome, tryNix } from "./invoke.js";
+import { type PathInfo, parsePathInfo, type StoredPathInfo } from "./path-info.js";
+
+export type { NixLogEvent } from "./internal-log.js";
+export { findNix, type NixContext } from "./invoke.js";
+export type { PathInfo } from "./path-info.js";
+
+const STORE_DIR = "/nix/store";
+
+/** "2.8.0". @throws AirgapError NIX_FAILED */
+export async function version(nix: NixContext): Promise<string> {
+  const out = await invokeNix({ ...nix, options: {} }, "nix", ["--version"]);
+  return /(\d[\w.+-]*)\s*$/.exec(out)?.[1] ?? fail("NIX_FAILED", { subject: "nix --version", actual: out });
+}
+
+/** The system Nix builds for, such as x86_64-linux. */
+export function currentSystem(nix: NixContext): Promise<string> {
+  return invokeNix(nix, "nix", ["eval", "--impure", "--raw", "--expr", "builtins.currentSystem"]);
+}
+
+export interface FlakeMetadata {
+  /** Store path of the tree that holds the flake. */
+  readonly path: string;
+  readonly locked: {
+    readonly type: string;
+    readonly url?: string;
+    readonly dir?: string;
+    readonly ref?: string;
+    readonly rev?: string;
+    readonly revCount?: number;
+    readonly lastModified?: number;
+    readonly narHash?: string;
+    readonly submodules?: boolean;
+    readonly dirtyRev?: string;
+    readonly owner?: string;
+    readonly repo?: string;
+    readonly host?: string;
+  };
+  readonly url: string;
+}
+
+/**
+ * The lock file is never written. `locked`: a stale lock is an error. `as-if`: as if it had been brought up to date.
+ * (Both flags together would let a stale lock through; none would rewrite the user's.)
+ */
+export async function flakeMetadata(
+  nix: NixContext,
+  ref: string,
+  mode: "locked" | "as-if",
+): Promise<NixOutcome & { readonly metadata: FlakeMetadata | null }> {
+  const outcome = await tryNix(nix, "nix", [
+    "flake",
+    "metadata",
+    "--json",
+    mode === "locked" ? "--no-update-lock-file" : "--no-write-lock-file",
+    ref,
+  ]);
+  return { ...outcome, metadata: outcome.ok ? (JSON.parse(outcome.stdout) as FlakeMetadata) : null };
+}
+
+/** Fetches the flake and all inputs of its lock into the store. @throws AirgapError NIX_FAILED */
+export async function flakeArchive(nix: NixContext, ref: string): Promise<string[]> {
+  interface Archived {
+    readonly path?: string;
+    readonly inputs?: Readonly<Record<string, Archived>>;
+  }
+  const out = await invokeNix(nix, "nix", ["flake", "archive", "--json", "--no-update-lock-file", ref]);
+  const paths = new Set<string>();
+  const stack: Archived[] = [JSON.parse(out) as Archived];
+  for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    if (node.path !== undefined) paths.add(node.path);
+    stack.push(...Object.values(node.inputs ?? {}));
+  }
+  return [...paths].sort();
+}
+
+/** Names of packages, checks and devShells of a system, for a message. Empty where Nix cannot tell. */
+export async function flakeOutputs(nix: NixContext, ref: string, system: string): Promise<string[]> {
+  const outcome = await tryNix(nix, "nix", ["flake", "show", "--json", "--no-update-lock-file", ref]);
+  if (!outcome.ok) return [];
+  const shown = JSON.parse(outcome.stdout) as Record<
+    string,
+    Record<string, Record<string, unknown>> | undefined
+  >;
+  return ["packages", "devShells", "checks"].flatMap((kind) =>
+    Object.keys(shown[kind]?.[system] ?? {}).map((name) =>
+      kind === "packages" ? name : `${kind}.${system}.${name}`,
+    ),
+  );
+}
+
+export interface EvalOptions {
+  /** A store to evaluate in; default: the context's. */
+  readonly store?: string;
+  /** A cache folder of its own: Nix's evaluation and fetcher caches hide what is missing. */
+  readonly cacheDir?: string;
+  /** The way a site does it: no network, no substitution, no registry, and no program to fetch with. */
+  readonly offline?: boolean;
+  readonly substituters?: string;
+}
+
+/** `REF#attr.drvPath`. */
+export function evalDrvPath(
+  nix: NixContext,
+  ref: string,
+  attr: string,
+  options: EvalOptions = {},
+): Promise<NixOutcome> {
+  const args = ["eval", "--raw", "--no-update-lock-file", `${ref}#${attr}.drvPath`];
+  if (options.store !== undefined) args.push("--store", options.store);
+  if (options.substituters !== undefined) args.push("--option", "substituters", options.substituters);
+  if (options.offline)
+    args.push("--offline", "--option", "substitute", "false", "--option", "use-registries", "false");
+  // A PATH without programs keeps Nix from running git; a proxy that nobody serves keeps curl from the network.
+  const isolated = {
+    PATH: "/var/empty",
+    http_proxy: "http://127.0.0.1:9",
+    https_proxy: "http://127.0.0.1:9",
+    all_proxy: "http://127.0.0.1:9",
+  };
+  const env = {
+    ...(options.cacheDir ? { XDG_CACHE_HOME: options.cacheDir } : {}),
+    ...(options.offline ? isolated : {}),
+  };
+  return tryNix(nix, "nix", args, { env });
+}
+
+/** Everything that is valid in a store. */
+export async function allPathInfo(nix: NixContext, store: string): Promise<StoredPathInfo[]> {
+  return parsePathInfo(
+    await invokeNix(nix, "nix", ["path-info", "--json", "--all", "--store", store]),
+    STORE_DIR,
+  );
+}
+
+/** The valid ones of these paths, with their closure where `recursive`. Not for .drv files: Nix 2.8 reads those as their outputs. */
+export async function pathInfo(
+  nix: NixContext,
+  paths: readonly string[],
+  { recursive = false, store }: { recursive?: boolean; store?: string } = {},
+): Promise<PathInfo[]> {
+  const infos = new Map<string, PathInfo>();
+  for (const chunk of chunkArguments(paths)) {
+    const args = [
+      "path-info",
+      "--json",
+      ...(recursive ? ["--recursive"] : []),
+      ...(store ? ["--store", store] : []),
+    ];
+    const out = await invokeNix(nix, "nix", [...args, ...chunk]);
+    for (const info of parsePathInfo(out, STORE_DIR)) infos.set(info.storePath, info);
+  }
+  return [...infos.values()];
+}
+
+/** Those of these paths, .drv files too, that are not valid in the store. Nothing is built or fetched. @throws AirgapError NIX_FAILED */
+export async function invalidPaths(
+  nix: NixContext,
+  paths: readonly string[],
+  store: string,
+): Promise<Set<string>> {
+  const invalid = new Set<string>();
+  for (const chunk of chunkArguments(paths)) {
+    const args = ["--store", store, "--check-validity", "--print-invalid", ...chunk];
+    const out = await invokeNix(nix, "nix-store", args);
+    for (const path of out.split("\n")) if (path !== "") invalid.add(path);
+  }
+  return invalid;
+}
+
+/** Adds a folder as a content-addressed source named like it; its store path. @throws AirgapError NIX_FAILED */
+export async function addPath(nix: NixContext, folder: string, store?: string): Promise<string> {
+  const out = await invokeNix(nix, "nix-store", [...(store ? ["--store", store] : []), "--add", folder]);
+  return out.trim();
+}
+
+/** Deletes paths from a scratch store. @throws AirgapError NIX_FAILED */
+export async function deletePaths(nix: NixContext, paths: readonly string[], store: string): Promise<void> {
+  for (const chunk of chunkArguments(paths))
+    await invokeNix(nix, "nix-store", ["--store", store, "--delete", ...chunk]);
+}
+
+export interface RealiseOptions {
+  readonly store?: string;
+  readonly keepGoing?: boolean;
+  readonly keepFailed?: boolean;
+  readonly extra?: readonly string[];
+  readonly onEvent?: (event: NixLogEvent) => void;
+}
+
+/**
+ * Builds or substitutes. Targets: `X.drv` (all its outputs), `X.drv!out` or an output path's store path. With
+ * `keepGoing` each part is tried; the outcome of the first that failed is returned.
+ */
+export async function realise(
+  nix: NixContext,
+  targets: readonly string[],
+  options: RealiseOptions = {},
+): Promise<NixOutcome> {
+  const args = [
+    "--realise",
+    ...(options.keepGoing ? ["--keep-going"] : []),
+    ...(options.keepFailed ? ["--keep-failed"] : []),
+  ];
+  if (options.store !== undefined) args.push("--store", options.store);
+  args.push(...(options.extra ?? []));
+  let failed: NixOutcome | undefined;
+  for (const chunk of chunkArguments(targets)) {
+    const outcome = await tryNix(
+      nix,
+      "nix-store",
+      [...args, ...chunk],
+      options.onEvent ? { onEvent: options.onEvent } : {},
+    );
+    if (!outcome.ok) failed ??= outcome;
+    if (failed && !options.keepGoing) break;
+  }
+  return failed ?? { ok: true, stdout: "", message: "" };
+}
+
+export interface CopyOptions {
+  readonly from?: string;
+  readonly to?: string;
+  readonly onEvent?: (event: NixLogEvent) => void;
+}
+
+/**
+ * Copies outputs and sources, then derivations: Nix 2.8 cannot take both in one call, and reads a .drv as its output
+ * unless told. Signatures are checked by the receiving store's settings. @throws AirgapError NIX_FAILED
+ */
+export async function copy(nix: NixContext, paths: readonly string[], options: CopyOptions): Promise<void> {
+  const ends = [
+    ...(options.from ? ["--from", options.from] : []),
+    ...(options.to ? ["--to", options.to] : []),
+  ];
+  const events = options.onEvent ? { onEvent: options.onEvent } : {};
+  for (const derivation of [false, true]) {
+    const kind = paths.filter((path) => path.endsWith(".drv") === derivation);
+    for (const chunk of chunkArguments(kind)) {
+      await invokeNix(
+        nix,
+        "nix",
+        ["copy", ...(derivation ? ["--derivation"] : []), ...ends, ...chunk],
+        events,
+      );
+    }
+  }
+}

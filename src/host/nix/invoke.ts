@@ -1,0 +1,134 @@
+/** Finds Nix and runs it with a fixed environment; turns its log into events and its failures into NIX_FAILED. */
+import { access, constants } from "node:fs/promises";
+import { delimiter, isAbsolute, join } from "node:path";
+import { fail } from "../../errors.js";
+import type { Report } from "../../events.js";
+import { run } from "../exec.js";
+import { InternalLog, type NixLogEvent } from "./internal-log.js";
+
+/** Longest argument list given to one process, in bytes: a third of what the oldest kernels allow. */
+const MAX_ARGUMENT_BYTES = 100_000;
+/** Most of Nix's stdout that is kept: `path-info` of 100,000 paths is about 100 MB. */
+const MAX_STDOUT = 512 * 1024 * 1024;
+
+export interface NixContext {
+  /** The folder with `nix` and `nix-store`. */
+  readonly binDir: string;
+  /** The whole environment of the child. */
+  readonly env: Readonly<Record<string, string>>;
+  /** Settings given on every command line. */
+  readonly options: Readonly<Record<string, string>>;
+  readonly cwd: string;
+  readonly signal: AbortSignal;
+  readonly report: Report;
+}
+
+export interface InvokeOptions {
+  readonly onEvent?: (event: NixLogEvent) => void;
+  /** Replaces parts of the environment. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+export interface NixOutcome {
+  readonly ok: boolean;
+  readonly stdout: string;
+  /** What Nix said at error level, else its last lines. */
+  readonly message: string;
+}
+
+/** The folder on PATH that holds `nix`. @throws AirgapError NIX_MISSING */
+export async function findNix(path: string | undefined): Promise<string> {
+  for (const dir of (path ?? "").split(delimiter).filter((d) => isAbsolute(d))) {
+    const found = await access(join(dir, "nix"), constants.X_OK).then(
+      () => true,
+      () => false,
+    );
+    if (found) return dir;
+  }
+  return fail("NIX_MISSING", { subject: "nix", actual: `PATH is ${path ?? "empty"}` });
+}
+
+/** Runs Nix; the outcome says whether it succeeded. @throws AirgapError INTERRUPTED, NIX_MISSING */
+export async function tryNix(
+  nix: NixContext,
+  program: "nix" | "nix-store",
+  args: readonly string[],
+  { onEvent, env = {} }: InvokeOptions = {},
+): Promise<NixOutcome> {
+  const log = new InternalLog();
+  const errors: string[] = [];
+  const tail: string[] = [];
+  const onStderrLine = (line: string): void => {
+    const event = log.parse(line);
+    if (event === undefined) return;
+    if (event.type === "message")
+      keep(event.level === 0 && line.startsWith("@nix") ? errors : tail, event.text);
+    if (event.type === "build-line") {
+      keep(tail, event.line);
+      nix.report({ type: "nix.log", line: event.line });
+    }
+    onEvent?.(event);
+  };
+  const options = Object.entries(nix.options).flatMap(([name, value]) => ["--option", name, value]);
+  const common = program === "nix" ? ["--extra-experimental-features", "nix-command flakes"] : [];
+  const argv = [join(nix.binDir, program), ...common, ...args, ...options, "--log-format", "internal-json"];
+  const result = await run(argv, {
+    env: { ...nix.env, ...env },
+    cwd: nix.cwd,
+    signal: nix.signal,
+    onStderrLine,
+    maxOutput: MAX_STDOUT,
+  });
+  const killed = result.signal === null ? "" : `${program} was killed by ${result.signal}`;
+  const message = [killed, ...(errors.length > 0 ? errors : tail.slice(-20))]
+    .filter((line) => line !== "")
+    .join("\n");
+  return { ok: result.code === 0, stdout: result.stdout.toString("utf8"), message };
+}
+
+/** Runs Nix and returns its stdout. @throws AirgapError NIX_FAILED with Nix's own words, INTERRUPTED, NIX_MISSING */
+export async function invokeNix(
+  nix: NixContext,
+  program: "nix" | "nix-store",
+  args: readonly string[],
+  options: InvokeOptions = {},
+): Promise<string> {
+  const outcome = await tryNix(nix, program, args, options);
+  if (outcome.ok) return outcome.stdout;
+  return fail("NIX_FAILED", {
+    subject: `${program} ${subcommand(args)}`,
+    actual: outcome.message || "no message",
+  });
+}
+
+/** Cuts a long list of arguments into pieces that fit on a command line. */
+export function chunkArguments(args: readonly string[]): string[][] {
+  const chunks: string[][] = [];
+  let size = 0;
+  for (const arg of args) {
+    const bytes = Buffer.byteLength(arg) + 1;
+    const last = chunks.at(-1);
+    if (last === undefined || size + bytes > MAX_ARGUMENT_BYTES) {
+      chunks.push([arg]);
+      size = bytes;
+    } else {
+      last.push(arg);
+      size += bytes;
+    }
+  }
+  return chunks;
+}
+
+function keep(lines: string[], text: string): void {
+  lines.push(text);
+  if (lines.length > 200) lines.shift();
+}
+
+/** The words before the first option: enough to tell which command failed. */
+function subcommand(args: readonly string[]): string {
+  const end = args.findIndex((arg, i) => i > 0 && arg.startsWith("-"));
+  return args
+    .slice(0, end < 0 ? 2 : end)
+    .slice(0, 2)
+    .join(" ");
+}

@@ -1,0 +1,41 @@
+/**
+ * Nix on the packer's machine: the user's own store, configuration and environment, since it is they who can reach
+ * the sources. (A site's Nix is another matter: there nothing of the environment counts.)
+ */
+import { readFile } from "node:fs/promises";
+import type { Report } from "../../events.js";
+import { findNix, type NixContext } from "./invoke.js";
+
+export interface PackerContext {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  readonly signal: AbortSignal;
+  readonly report: Report;
+}
+
+/** Never handed on: they change what a program is, not where its sources are. */
+const DROPPED = /^(NODE_|LD_|npm_)/;
+
+/** `realStoreDir`: where the files of /nix/store lie. @throws AirgapError NIX_MISSING */
+export async function packerNix(
+  context: PackerContext,
+): Promise<{ nixContext: NixContext; realStoreDir: string }> {
+  const { cwd, signal, report } = context;
+  const entries = Object.entries(context.env).flatMap(([name, value]): [string, string][] =>
+    value === undefined || DROPPED.test(name) ? [] : [[name, value]],
+  );
+  const env = { ...Object.fromEntries(entries), LC_ALL: "C.UTF-8" };
+  const binDir = await findNix(context.env["PATH"]);
+  const options = { ...(await buildUsersOption()), "accept-flake-config": "false", "warn-dirty": "false" };
+  return { nixContext: { binDir, env, options, cwd, signal, report }, realStoreDir: "/nix/store" };
+}
+
+/**
+ * As root Nix builds as users of the group nixbld, and refuses where that group does not exist, as after a plain
+ * `apt-get install nix-bin`: then it builds as root.
+ */
+export async function buildUsersOption(): Promise<Readonly<Record<string, string>>> {
+  if (process.getuid?.() !== 0) return {};
+  const groups = await readFile("/etc/group", "utf8").catch(() => "");
+  return /^nixbld:/m.test(groups) ? {} : { "build-users-group": "" };
+}

@@ -1,0 +1,73 @@
+/**
+ * Nix as a site's half of the work runs it: a home, caches and settings of its own in a temporary folder, no substituter,
+ * no registry, signatures required. Nothing of the caller's environment or configuration has a say, but where Nix is.
+ */
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Report } from "../../events.js";
+import { errorCode, withDiskErrors } from "../files.js";
+import { findNix, type NixContext } from "./invoke.js";
+
+/** The folders that a fresh shell of any system has: what Nix itself starts (tar, a builder's shell) lies there. */
+const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/** Where installers put Nix, for a PATH that lacks it. */
+const USUAL_PLACES = "/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin:/usr/local/bin:/usr/bin";
+const BUILD_GROUP = "nixbld";
+
+export interface SiteNixOptions {
+  /** A folder of this run's own, which exists. */
+  readonly dir: string;
+  /** Where to look for Nix. */
+  readonly path: string | undefined;
+  readonly signal: AbortSignal;
+  readonly report: Report;
+}
+
+/** @throws AirgapError NIX_MISSING, DISK, NO_SPACE */
+export async function siteNix({ dir, path, signal, report }: SiteNixOptions): Promise<NixContext> {
+  const binDir = await findNix([path ?? "", USUAL_PLACES].filter((part) => part !== "").join(":"));
+  const folder = (name: string) => join(dir, name);
+  const options = {
+    substituters: "",
+    "use-registries": "false",
+    "require-sigs": "true",
+    "trusted-public-keys": "",
+    builders: "",
+    ...((await lacksBuildUsers()) ? { "build-users-group": "" } : {}),
+  };
+  const settings = ["experimental-features = nix-command flakes"];
+  for (const [name, value] of Object.entries(options)) settings.push(`${name} = ${value}`);
+  await withDiskErrors(dir, async () => {
+    for (const name of ["home", "cache", "config", "data", "state", "conf", "tmp"]) {
+      await mkdir(folder(name), { recursive: true });
+    }
+    await writeFile(join(folder("conf"), "nix.conf"), settings.map((line) => `${line}\n`).join(""));
+  });
+  const env = {
+    PATH: SYSTEM_PATH,
+    HOME: folder("home"),
+    XDG_CACHE_HOME: folder("cache"),
+    XDG_CONFIG_HOME: folder("config"),
+    XDG_DATA_HOME: folder("data"),
+    XDG_STATE_HOME: folder("state"),
+    NIX_CONF_DIR: folder("conf"),
+    NIX_USER_CONF_FILES: "",
+    TMPDIR: folder("tmp"),
+    LANG: "C.UTF-8",
+  };
+  return { binDir, env, options, cwd: dir, signal, report };
+}
+
+/**
+ * Whether Nix must be told to do without build users: as root it insists on a group of them, unless the setting is
+ * empty. Builders then run as root in a user namespace.
+ */
+export async function lacksBuildUsers(): Promise<boolean> {
+  if (process.getuid?.() !== 0) return false;
+  const groups = await readFile("/etc/group", "utf8").catch((error: unknown) => {
+    if (errorCode(error) === "ENOENT") return "";
+    throw error;
+  });
+  const members = new RegExp(`^${BUILD_GROUP}:[^:]*:[^:]*:(.*)$`, "m").exec(groups)?.[1] ?? "";
+  return members === "";
+}

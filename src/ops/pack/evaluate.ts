@@ -1,0 +1,220 @@
+/**
+ * What the flake evaluates to, what evaluation needs besides the flake's sources, and the proof that a site
+ * which has only those gets the same derivations.
+ */
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { siteReference } from "../../bundle/site-reference.js";
+import { type Wrapper, wrapperOf } from "../../bundle/wrapper.js";
+import { type Finding, fail } from "../../errors.js";
+import type { Flake } from "../../generated/types.js";
+import * as nix from "../../host/nix/index.js";
+import { DEFAULT_ATTR, type Installables } from "./request.js";
+
+export interface EvaluatedRoot {
+  /** The whole attribute path: `packages.x86_64-linux.default`. */
+  readonly attr: string;
+  readonly drvPath: string;
+}
+
+/** Evaluates what was asked for on this machine's own terms. Findings name attributes that do not evaluate. */
+export async function evaluateRoots(
+  context: nix.NixContext,
+  { ref, attrs }: Installables,
+  system: string,
+): Promise<{ readonly roots: EvaluatedRoot[]; readonly findings: Finding[] }> {
+  const roots = new Map<string, EvaluatedRoot>();
+  const findings: Finding[] = [];
+  for (const asked of attrs.length > 0 ? attrs : [DEFAULT_ATTR]) {
+    const result = await evaluateAttr(context, ref, asked, system);
+    if ("drvPath" in result) roots.set(result.attr, result);
+    else findings.push(result);
+  }
+  return { roots: [...roots.values()], findings };
+}
+
+/** Tries an attribute where Nix would look for it, in Nix's order (`nix build --help`, "Flake output attribute"). */
+async function evaluateAttr(
+  context: nix.NixContext,
+  ref: string,
+  asked: string,
+  system: string,
+): Promise<EvaluatedRoot | Finding> {
+  const candidates = [`packages.${system}.${asked}`, `legacyPackages.${system}.${asked}`, asked];
+  for (const attr of candidates) {
+    const outcome = await nix.evalDrvPath(context, ref, attr);
+    if (outcome.ok) return { attr, drvPath: outcome.stdout.trim() };
+    if (/does not provide attribute/.test(outcome.message)) continue;
+    return evaluationFinding(attr, outcome.message);
+  }
+  const known = await nix.flakeOutputs(context, ref, system);
+  return {
+    code: "ATTR_MISSING",
+    subject: `${ref}#${asked}`,
+    expected: `an attribute that leads to a derivation for ${system}`,
+    actual: known.length > 0 ? `the flake has: ${known.join(", ")}` : "none of that name",
+  };
+}
+
+/** What Nix's words mean for a packer. */
+function evaluationFinding(subject: string, message: string): Finding {
+  const actual = message.split("\n").slice(0, 12).join("\n");
+  if (/ca-derivations/.test(message)) return { code: "DERIVATION_FLOATING", subject, actual };
+  if (/unable to download|Couldn't (read|resolve)|error while downloading/i.test(message)) {
+    return { code: "SOURCE_UNAVAILABLE", subject, actual };
+  }
+  if (/ in pure (evaluation )?mode|pure eval|--impure/.test(message))
+    return { code: "EVALUATION_IMPURE", subject, actual };
+  return { code: "EVALUATION_FAILED", subject, actual };
+}
+
+export interface EvaluationClosure {
+  readonly method: "topq" | "wrapper";
+  readonly wrapper: Wrapper | null;
+  /** Everything evaluation touched that is no derivation, by store path; flake sources among it. */
+  readonly touched: ReadonlyMap<string, nix.PathInfo>;
+  /** Derivations whose outputs the evaluator read, each by one of those outputs. */
+  readonly imported: ReadonlyMap<string, string>;
+  readonly findings: readonly Finding[];
+}
+
+/**
+ * Evaluates again in an empty scratch store that takes what it lacks from this machine's: what is then in the
+ * scratch store is what evaluation needs, exactly. Then evaluates a third time in that store, the way a site
+ * does it: no network, no programs, no caches, only that store; the derivations must be the same.
+ */
+export async function evaluationClosure(
+  context: nix.NixContext,
+  top: { readonly ref: string; readonly flake: Flake },
+  roots: readonly EvaluatedRoot[],
+  scratchDir: string,
+): Promise<EvaluationClosure> {
+  const store = join(scratchDir, "store");
+  await mkdir(store, { recursive: true });
+  const findings: Finding[] = [];
+  for (const { attr, drvPath } of roots) {
+    const cacheDir = await freshCache(scratchDir);
+    const outcome = await nix.evalDrvPath(context, top.ref, attr, {
+      store,
+      cacheDir,
+      substituters: "auto?trusted=1",
+    });
+    if (!outcome.ok) findings.push(evaluationFinding(attr, outcome.message));
+    else if (outcome.stdout.trim() !== drvPath) {
+      findings.push({
+        code: "EVALUATION_DIFFERS",
+        subject: attr,
+        expected: drvPath,
+        actual: outcome.stdout.trim(),
+      });
+    }
+  }
+  const wrapper = top.flake.dir === "" ? null : wrapperOf(top.flake);
+  if (wrapper) await addWrapper(context, wrapper, scratchDir, store);
+
+  const all = new Map((await nix.allPathInfo(context, store)).map((info) => [info.storePath, info]));
+  const method = wrapper ? "wrapper" : "topq";
+  const leftovers = await dropDownloads(context, store, all);
+  const touched = new Map([...all].filter(([path]) => !path.endsWith(".drv") && !leftovers.has(path)));
+  if (findings.length === 0)
+    findings.push(...(await proveSiteEvaluation(context, top, roots, wrapper, { scratchDir, store })));
+  return { method, wrapper, touched, imported: importedFrom(touched, all), findings };
+}
+
+/** The site's way, in the store that holds just what was touched. */
+async function proveSiteEvaluation(
+  context: nix.NixContext,
+  top: { readonly flake: Flake },
+  roots: readonly EvaluatedRoot[],
+  wrapper: Wrapper | null,
+  { scratchDir, store }: { readonly scratchDir: string; readonly store: string },
+): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  const ref = siteReference(top.flake, wrapper);
+  for (const { attr, drvPath } of roots) {
+    const cacheDir = await freshCache(scratchDir);
+    const outcome = await nix.evalDrvPath(context, ref, attr, { store, cacheDir, offline: true });
+    const actual = outcome.ok ? outcome.stdout.trim() : outcome.message.split("\n").slice(0, 12).join("\n");
+    if (outcome.ok && actual === drvPath) continue;
+    if (
+      /executing '|program '|unable to download|Could(n't| not) resolve|cannot (fetch|download)/i.test(
+        outcome.message,
+      )
+    ) {
+      findings.push({ code: "EVALUATION_FETCHES", subject: attr, actual });
+    } else findings.push({ code: "EVALUATION_DIFFERS", subject: attr, expected: drvPath, actual });
+  }
+  return findings;
+}
+
+async function addWrapper(
+  context: nix.NixContext,
+  wrapper: Wrapper,
+  scratchDir: string,
+  store: string,
+): Promise<void> {
+  const folder = join(scratchDir, "wrapper", "source");
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, "flake.nix"), wrapper.flakeNix);
+  await writeFile(join(folder, "flake.lock"), wrapper.flakeLock);
+  for (const target of [undefined, store]) {
+    const added = await nix.addPath(context, folder, target);
+    if (added !== wrapper.storePath)
+      fail("EVALUATION_DIFFERS", { subject: "wrapper flake", expected: wrapper.storePath, actual: added });
+  }
+}
+
+/**
+ * Nix keeps the file that `fetchTarball` downloaded beside the tree it unpacked, flat and named `source`. Nothing
+ * asks for it on site; removing it before the site's evaluation proves that.
+ */
+async function dropDownloads(
+  context: nix.NixContext,
+  store: string,
+  all: ReadonlyMap<string, nix.PathInfo>,
+): Promise<Set<string>> {
+  const referenced = new Set(
+    [...all.values()].flatMap((info) => info.references.filter((path) => path !== info.storePath)),
+  );
+  const dropped = [...all.values()]
+    .filter(
+      ({ storePath, ca }) =>
+        /^fixed:(?!r:)/.test(ca ?? "") && storePath.endsWith("-source") && !referenced.has(storePath),
+    )
+    .map((info) => info.storePath);
+  await nix.deletePaths(context, dropped, store);
+  return new Set(dropped);
+}
+
+/**
+ * The derivations that evaluation built from: those of input-addressed paths that no other such path refers to (the
+ * others came along as their closure).
+ */
+function importedFrom(
+  touched: ReadonlyMap<string, nix.PathInfo>,
+  all: ReadonlyMap<string, nix.PathInfo>,
+): Map<string, string> {
+  const built = [...touched.values()].filter((info) => info.ca === null);
+  const inner = new Set(built.flatMap((info) => info.references.filter((path) => path !== info.storePath)));
+  const imported = new Map<string, string>();
+  for (const { storePath, deriver } of built) {
+    if (inner.has(storePath)) continue;
+    if (deriver === null || !all.has(deriver)) {
+      fail("EVALUATION_UNEXPLAINED", {
+        subject: storePath,
+        hint: "Evaluation read a path that no derivation of this flake gives; take it out of the flake.",
+      });
+    }
+    imported.set(deriver, storePath);
+  }
+  return imported;
+}
+
+let caches = 0;
+
+/** A cache folder of its own for each evaluation: Nix's caches hide what is missing. */
+async function freshCache(scratchDir: string): Promise<string> {
+  const dir = join(scratchDir, `cache-${caches++}`);
+  await mkdir(dir, { recursive: true });
+  return dir;
+}

@@ -1,0 +1,137 @@
+/** The top flake as the packer sees it: fetched, locked, clean; and everything that its lock names. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { AirgapError, type Finding, fail } from "../../errors.js";
+import type { Flake, Input, ProjectFile } from "../../generated/types.js";
+import { run } from "../../host/exec.js";
+import * as nix from "../../host/nix/index.js";
+import { type LockedInput, parseFlakeLock, resolveFlakeLock } from "../../nix/flake-lock.js";
+import { formatSri } from "../../nix/hash.js";
+import { parseProjectFile } from "./request.js";
+
+export interface TopFlake {
+  /** As the user named it: what is evaluated on this machine. */
+  readonly ref: string;
+  readonly flake: Flake;
+  readonly inputs: readonly LockedInput[];
+  readonly project: ProjectFile;
+  /** A folder's or repository's name, to name the product after. */
+  readonly folder: string;
+  /** Tags at this revision, newest version first. */
+  readonly tags: readonly string[];
+  /** Why it cannot be packed, if so. */
+  readonly findings: readonly Finding[];
+}
+
+/** Looks at the flake without changing it. @throws AirgapError FLAKE_UNREADABLE, PROJECT_FILE, FLAKE_LOCK_INVALID */
+export async function readFlake(
+  context: nix.NixContext,
+  ref: string,
+  realStoreDir: string,
+): Promise<TopFlake> {
+  const findings: Finding[] = [];
+  const strict = await nix.flakeMetadata(context, ref, "locked");
+  let metadata = strict.metadata;
+  if (metadata === null && /requires lock file changes/.test(strict.message)) {
+    findings.push({ code: "LOCK_STALE", subject: ref, actual: firstLine(strict.message) });
+    // Only to find what else is wrong: the lock that Nix makes up here is not used for anything.
+    metadata = (await nix.flakeMetadata(context, ref, "as-if")).metadata;
+  }
+  if (metadata === null) return fail("FLAKE_UNREADABLE", { subject: ref, actual: strict.message });
+
+  const { locked } = metadata;
+  if (locked.type === "git" && locked.rev === undefined) findings.push({ code: "TREE_DIRTY", subject: ref });
+  const dir = locked.dir ?? "";
+  const tree = join(realStoreDir, metadata.path.slice("/nix/store/".length), dir);
+  const lock = await readOptional(join(tree, "flake.lock"));
+  const inputs = lock === null ? [] : resolveFlakeLock(parseFlakeLock(lock));
+  for (const input of inputs) {
+    if (input.narHash === undefined && input.parent === undefined) {
+      findings.push({ code: "LOCK_NAR_HASH", subject: `input ${input.path.join("/")}` });
+    }
+  }
+  const projectBytes = await readOptional(join(tree, "nix-airgap.json"));
+  const local = localFolder(locked);
+  return {
+    ref,
+    flake: {
+      dir,
+      lastModified: locked.lastModified ?? null,
+      lock: lock === null ? null : lock.toString("utf8"),
+      narHash: locked.narHash ?? "",
+      ref: locked.ref ?? null,
+      rev: locked.rev ?? null,
+      revCount: locked.revCount ?? null,
+      storePath: metadata.path,
+      submodules: locked.submodules ?? false,
+      url: local === null ? publicUrl(metadata.url) : null,
+    },
+    inputs,
+    project: projectBytes === null ? {} : parseProjectFile(projectBytes),
+    folder: local ?? locked.repo ?? locked.url?.split("?")[0] ?? "",
+    tags: local === null || locked.rev === undefined ? [] : await tagsAt(context, local, locked.rev),
+    findings,
+  };
+}
+
+/** The document's `inputs`: each lock node with the store path that holds it. */
+export function documentInputs(
+  inputs: readonly LockedInput[],
+  byNarHash: ReadonlyMap<string, string>,
+): Input[] {
+  const entries = inputs.map((input): Input => {
+    if (input.parent !== undefined && input.narHash === undefined) {
+      return { node: input.key, storePath: null, narHash: null, parent: input.parent };
+    }
+    const narHash = input.narHash === undefined ? "" : formatSri(input.narHash);
+    const storePath = byNarHash.get(narHash);
+    if (storePath !== undefined) return { node: input.key, storePath, narHash, parent: null };
+    return fail("INPUT_MISSING", {
+      subject: `input ${input.path.join("/")}`,
+      expected: `a tree with ${narHash}`,
+      actual: "none in the store",
+    });
+  });
+  return entries.sort((a, b) => (a.node < b.node ? -1 : a.node > b.node ? 1 : 0));
+}
+
+async function readOptional(path: string): Promise<Buffer | null> {
+  return readFile(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return null;
+    throw new AirgapError("DISK", { subject: path, actual: error.message }, { cause: error });
+  });
+}
+
+/** The folder of a flake that lies on this machine, or null for one that was fetched. */
+function localFolder(locked: nix.FlakeMetadata["locked"]): string | null {
+  if (locked.type === "path") return (locked as { path?: string }).path ?? "";
+  const url = locked.url ?? "";
+  return locked.type === "git" && url.startsWith("file://")
+    ? decodeURI(url.slice("file://".length).split("?")[0] ?? "")
+    : null;
+}
+
+/** A URL without name and password. */
+function publicUrl(url: string): string {
+  return url.replace(/^([a-z+]+:\/\/)[^/@]*@/i, "$1");
+}
+
+async function tagsAt(context: nix.NixContext, folder: string, rev: string): Promise<string[]> {
+  const argv = ["git", "-C", folder, "tag", "--points-at", rev, "--sort=-version:refname"];
+  const { env, cwd, signal } = context;
+  // No tags is an answer too: a tree without git on PATH still packs, by its short revision.
+  const result = await run(argv, { env, cwd, signal, maxOutput: 1024 * 1024 }).catch((error: unknown) => {
+    if (error instanceof AirgapError && error.code !== "INTERRUPTED") return null;
+    throw error;
+  });
+  return result?.code === 0
+    ? result.stdout
+        .toString("utf8")
+        .split("\n")
+        .filter((tag) => tag !== "")
+    : [];
+}
+
+function firstLine(text: string): string {
+  return text.split("\n")[0] ?? "";
+}

@@ -1,0 +1,125 @@
+/** Everything on this machine that the tier may need: derivations read and parsed, outputs made real, path infos. */
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { PackedDerivations } from "../../bundle/packed.js";
+import { AirgapError, type Finding } from "../../errors.js";
+import type { Tier } from "../../generated/types.js";
+import * as nix from "../../host/nix/index.js";
+import { type Derivation, parseDerivation } from "../../nix/derivation.js";
+import { derivationReferences } from "../../nix/derivation-hash.js";
+import { formatHex, formatNix32, formatSri, hashOf } from "../../nix/hash.js";
+import { writeNar } from "../../nix/nar-writer.js";
+
+export interface DerivationFiles {
+  readonly derivations: PackedDerivations;
+  /** Path infos of the .drv files, from their bytes. */
+  readonly infos: ReadonlyMap<string, nix.PathInfo>;
+  readonly findings: readonly Finding[];
+}
+
+/** Reads the derivations that `roots` depend on, from the store on disk. */
+export async function readDerivations(
+  roots: Iterable<string>,
+  realStoreDir: string,
+): Promise<DerivationFiles> {
+  const byPath = new Map<string, Derivation>();
+  const infos = new Map<string, nix.PathInfo>();
+  const findings: Finding[] = [];
+  // A Set's iteration also visits what is added while it runs.
+  const seen = new Set(roots);
+  for (const drvPath of seen) {
+    const file = join(realStoreDir, drvPath.slice("/nix/store/".length));
+    const bytes = await readFile(file).catch((error: NodeJS.ErrnoException) => {
+      throw new AirgapError("DISK", { subject: file, actual: error.message }, { cause: error });
+    });
+    const derivation = parseDerivation(bytes, drvPath);
+    if (derivation.kind !== "fixed" && derivation.kind !== "input-addressed") {
+      findings.push({
+        code: "DERIVATION_FLOATING",
+        subject: drvPath,
+        actual: `a derivation that is ${derivation.kind}`,
+      });
+    }
+    byPath.set(drvPath, derivation);
+    infos.set(drvPath, derivationInfo(drvPath, bytes, derivation));
+    for (const input of derivation.inputDrvs.keys()) seen.add(input);
+  }
+  return { derivations: new PackedDerivations(byPath), infos, findings };
+}
+
+function derivationInfo(storePath: string, bytes: Buffer, derivation: Derivation): nix.PathInfo {
+  const nar = writeNar({ kind: "regular", executable: false, contents: bytes });
+  return {
+    storePath,
+    narHash: formatSri(hashOf("sha256", nar)),
+    narSize: nar.length,
+    references: derivationReferences(derivation),
+    deriver: null,
+    ca: `text:${formatNix32(hashOf("sha256", bytes))}`,
+    signatures: [],
+  };
+}
+
+/** What must be valid in this machine's store for the tier; each as Nix's `DRV!output`. */
+export function tierTargets(
+  tier: Tier,
+  rootDrvs: readonly string[],
+  derivations: PackedDerivations,
+): string[] {
+  const targets = new Set<string>();
+  if (tier !== "runtime") {
+    for (const drvPath of rootDrvs) {
+      for (const [input, outputs] of derivations.byPath.get(drvPath)?.inputDrvs ?? []) {
+        for (const output of outputs) targets.add(`${input}!${output}`);
+      }
+    }
+  }
+  if (tier === "source") {
+    for (const [drvPath, derivation] of derivations.byPath)
+      if (derivation.kind === "fixed") targets.add(drvPath);
+  }
+  return [...targets].sort();
+}
+
+/**
+ * Builds or fetches what is not there. What can no longer be had is found in one go: a finding for each fixed output
+ * with its URL and hash, else Nix's own words.
+ */
+export async function makeReal(
+  context: nix.NixContext,
+  targets: readonly string[],
+  derivations: PackedDerivations,
+  onBuilt: (done: number) => void,
+): Promise<Finding[]> {
+  let built = 0;
+  const onEvent = (event: nix.NixLogEvent): void => {
+    if (event.type === "finished" && event.kind !== "fetch") onBuilt(++built);
+  };
+  const outcome = await nix.realise(context, targets, { keepGoing: true, onEvent });
+  if (outcome.ok) return [];
+  const outputs = new Map(targets.flatMap((target) => fixedOutputs(target.split("!")[0] ?? "", derivations)));
+  const valid = new Set((await nix.pathInfo(context, [...outputs.keys()])).map((info) => info.storePath));
+  const lost = [...outputs].filter(([path]) => !valid.has(path)).map(([, finding]) => finding);
+  return lost.length > 0
+    ? lost
+    : [
+        {
+          code: "BUILD_FAILED",
+          subject: targets.length === 1 ? targets[0]! : `${targets.length} derivations`,
+          actual: outcome.message,
+        },
+      ];
+}
+
+function fixedOutputs(drvPath: string, derivations: PackedDerivations): [string, Finding][] {
+  const derivation = derivations.byPath.get(drvPath);
+  return [...(derivation?.outputs.values() ?? [])].flatMap((output): [string, Finding][] => {
+    if (output.kind !== "fixed") return [];
+    const url = derivation?.env.get("url") ?? derivation?.env.get("urls") ?? "no URL in the derivation";
+    const hash =
+      output.hash.algorithm === "sha256"
+        ? formatSri(output.hash)
+        : `${output.hash.algorithm}:${formatHex(output.hash)}`;
+    return [[output.path, { code: "SOURCE_UNAVAILABLE", subject: drvPath, expected: hash, actual: url }]];
+  });
+}

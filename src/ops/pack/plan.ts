@@ -1,0 +1,147 @@
+/** Decides what goes into the bundle. Pure: from what was gathered to the document without its blobs. */
+
+import { KINDS, kindSets } from "../../bundle/kinds.js";
+import { seedsOf } from "../../bundle/needs.js";
+import type { PackedDerivations } from "../../bundle/packed.js";
+import type { BundleDocument, PackReport, Path, ProjectFile, Root } from "../../generated/types.js";
+import type { PathInfo } from "../../host/nix/index.js";
+import { closure } from "../../nix/closure.js";
+import { derivationName } from "../../nix/derivation.js";
+
+export type Draft = Omit<BundleDocument, "paths" | "totals">;
+export type PlannedPath = Omit<Path, "blob" | "blobSize">;
+
+export interface PackPlan {
+  readonly draft: Draft;
+  readonly paths: readonly PlannedPath[];
+}
+
+/**
+ * The paths that the draft's roots and tier ask for, with their kinds; everything else that was gathered stays behind.
+ * `causes`: the evaluation extras.
+ */
+export function planPaths(
+  draft: Draft,
+  infos: ReadonlyMap<string, PathInfo>,
+  causes: ReadonlyMap<string, NonNullable<Path["cause"]>>,
+  derivations: PackedDerivations,
+): PackPlan {
+  const gathered = [...infos.values()].sort(byStorePath).map(
+    (info): Path => ({
+      blob: "",
+      blobSize: 0,
+      ca: info.ca,
+      cause: causes.get(info.storePath) ?? null,
+      compression: "zstd",
+      deriver: null,
+      kinds: [],
+      narHash: info.narHash,
+      narSize: info.narSize,
+      references: [...info.references],
+      signatures: [...info.signatures],
+      storePath: info.storePath,
+    }),
+  );
+  const totals = { paths: 0, narBytes: 0, blobs: 0, blobBytes: 0 };
+  const seeds = seedsOf({ ...draft, paths: gathered, totals }, derivations);
+  const sets = kindSets(new Map(gathered.map((path) => [path.storePath, path])), seeds);
+  const withDerivations = draft.tier !== "runtime";
+  const paths = gathered
+    .map(({ blob: _, blobSize: __, ...path }) => ({
+      ...path,
+      kinds: KINDS.filter((kind) => sets.get(kind)?.has(path.storePath)),
+      deriver: withDerivations ? (derivations.outputs.get(path.storePath)?.drvPath ?? null) : null,
+    }))
+    .filter(({ kinds }) => kinds.length > 0);
+  return { draft, paths };
+}
+
+/** The document's `knownIrreproducible` from the project file's names. */
+export function knownIrreproducible(
+  project: ProjectFile,
+  derivations: PackedDerivations,
+): BundleDocument["knownIrreproducible"] {
+  const reasons = new Map(
+    (project.knownIrreproducible ?? []).map((entry) => [entry.derivation, entry.reason]),
+  );
+  return [...derivations.byPath]
+    .flatMap(([drvPath, derivation]) => {
+      const reason = reasons.get(derivationName(drvPath, derivation));
+      return reason === undefined ? [] : [{ drvPath, reason }];
+    })
+    .sort((a, b) => (a.drvPath < b.drvPath ? -1 : 1));
+}
+
+/** The part of a document's `roots` that follows from a derivation. */
+export function rootOf(
+  drvPath: string,
+  attr: string,
+  purpose: Root["purpose"],
+  derivations: PackedDerivations,
+): Root {
+  const derivation = derivations.byPath.get(drvPath)!;
+  const outputs = [...derivation.outputs].flatMap(([name, output]) =>
+    "path" in output ? [{ name, path: output.path }] : [],
+  );
+  return { attr, drvPath, outputs, purpose, system: derivation.system };
+}
+
+/** As the document lists them. */
+export function compareRoots(a: Root, b: Root): number {
+  const key = ({ purpose, attr, drvPath }: Root) => [purpose, attr, drvPath];
+  const [x, y] = [key(a), key(b)];
+  const at = x.findIndex((part, i) => part !== y[i]);
+  return at < 0 ? 0 : x[at]! < y[at]! ? -1 : 1;
+}
+
+/** The plan as people and machines read it. */
+export function describePlan(
+  { draft, paths }: PackPlan,
+  out: string,
+  signedBy: string | null,
+): NonNullable<PackReport["plan"]> {
+  const byPath = new Map(paths.map((path) => [path.storePath, path as Path]));
+  const size = (path: string) => byPath.get(path)?.narSize ?? 0;
+  const sum = (all: Iterable<string>) => [...all].reduce((total, path) => total + size(path), 0);
+  const closures = draft.roots.map((root) =>
+    closure(
+      byPath,
+      root.outputs.map((output) => output.path),
+    ),
+  );
+  const users = new Map<string, number>();
+  for (const reached of closures) for (const path of reached) users.set(path, (users.get(path) ?? 0) + 1);
+  const kinds = new Map<string, { kind: string; paths: number; narBytes: number }>();
+  for (const path of paths) {
+    for (const kind of path.kinds) {
+      const entry = kinds.get(kind) ?? { kind, paths: 0, narBytes: 0 };
+      kinds.set(kind, { kind, paths: entry.paths + 1, narBytes: entry.narBytes + path.narSize });
+    }
+  }
+  const { product, release, sequence, created, tier, systems } = draft;
+  return {
+    product,
+    release,
+    sequence,
+    created,
+    tier,
+    systems,
+    out,
+    signedBy,
+    roots: draft.roots.map(({ attr, purpose, drvPath, outputs }, i) => ({
+      attr,
+      purpose,
+      drvPath,
+      outputs,
+      closureBytes: sum(closures[i]!),
+      ownBytes: sum([...closures[i]!].filter((path) => users.get(path) === 1)),
+    })),
+    kinds: [...kinds.values()].sort((a, b) => (a.kind < b.kind ? -1 : 1)),
+    paths: paths.length,
+    narBytes: paths.reduce((total, path) => total + path.narSize, 0),
+  };
+}
+
+function byStorePath(a: { readonly storePath: string }, b: { readonly storePath: string }): number {
+  return a.storePath < b.storePath ? -1 : a.storePath > b.storePath ? 1 : 0;
+}

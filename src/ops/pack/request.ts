@@ -1,0 +1,129 @@
+/** What was asked of pack, made whole: installables, the flake's own nix-airgap.json, defaults. */
+import { basename, resolve } from "node:path";
+import { type Finding, fail } from "../../errors.js";
+import type { ProjectFile, Tier } from "../../generated/types.js";
+import { validateProjectFile } from "../../generated/validators.js";
+import type { SecretKey } from "../../nix/signature.js";
+import { parseStrictJson } from "../../strict-json.js";
+
+export interface PackOptions {
+  /** Flake references with or without `#attr`; all of one flake. */
+  readonly installables: readonly string[];
+  readonly product?: string;
+  readonly release?: string;
+  readonly secretKey?: SecretKey;
+  /** A directory to make, or a file that ends in `.tar`. */
+  readonly out?: string;
+  readonly tier?: Tier;
+  readonly sequence?: number;
+  /** Path of the bundle of the release before. */
+  readonly previous?: string;
+  /** `YYYY-MM-DDThh:mm:ssZ`. */
+  readonly created?: string;
+  /** zstd's, 1 to 19. */
+  readonly compressionLevel?: number;
+  readonly dryRun: boolean;
+}
+
+export const DEFAULT_ATTR = "default";
+const MAX_PROJECT_FILE = 1024 * 1024;
+
+export interface Installables {
+  readonly ref: string;
+  /** Attributes as asked for; empty where none was. */
+  readonly attrs: readonly string[];
+}
+
+/** Splits `REF#attr`. @throws AirgapError USAGE where they belong to several flakes */
+export function parseInstallables(installables: readonly string[]): Installables {
+  const parts = installables.map((text) => {
+    const at = text.indexOf("#");
+    return at < 0 ? { ref: text, attr: "" } : { ref: text.slice(0, at), attr: text.slice(at + 1) };
+  });
+  const refs = [...new Set(parts.map((part) => part.ref || "."))];
+  if (refs.length > 1) {
+    fail("USAGE", {
+      subject: refs.join(", "),
+      expected: "installables of one flake",
+      actual: `${refs.length} flakes`,
+      hint: "Pack each flake into its own bundle, or make one flake that has the others as inputs.",
+    });
+  }
+  return {
+    ref: refs[0] ?? ".",
+    attrs: [...new Set(parts.map((part) => part.attr).filter((attr) => attr !== ""))],
+  };
+}
+
+/** Reads nix-airgap.json. @throws AirgapError PROJECT_FILE */
+export function parseProjectFile(bytes: Uint8Array): ProjectFile {
+  const value: unknown = parseStrictJson(bytes, {
+    maxBytes: MAX_PROJECT_FILE,
+    code: "PROJECT_FILE",
+    subject: "nix-airgap.json",
+  });
+  if (validateProjectFile(value)) return value;
+  const error = validateProjectFile.errors?.[0];
+  const extra = (error?.params as { additionalProperty?: string } | undefined)?.additionalProperty;
+  return fail("PROJECT_FILE", {
+    subject: `nix-airgap.json${error?.instancePath ?? ""}`,
+    expected: "the fields of schemas/project-file.schema.json",
+    actual: `${error?.message ?? "something else"}${extra === undefined ? "" : `: ${extra}`}`,
+  });
+}
+
+export interface Identity {
+  readonly product: string;
+  readonly release: string;
+}
+
+const NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/;
+
+/** Product and release from options, project file, or the flake itself. Findings say what cannot be told. */
+export function chooseIdentity(
+  options: Pick<PackOptions, "product" | "release">,
+  project: ProjectFile,
+  flake: { readonly folder: string; readonly tags: readonly string[]; readonly rev: string | null },
+): { readonly identity: Identity; readonly findings: Finding[] } {
+  const findings: Finding[] = [];
+  const product = options.product ?? project.product ?? asName(flake.folder);
+  const tag = flake.tags.find((name) => NAME.test(name));
+  const release = options.release ?? project.release ?? tag ?? flake.rev?.slice(0, 7);
+  for (const [option, value] of [
+    ["--product", product],
+    ["--release", release],
+  ] as const) {
+    if (value !== undefined && NAME.test(value)) continue;
+    findings.push({
+      code: "USAGE",
+      subject: option,
+      expected: "lower-case letters, digits and ._- (at most 64)",
+      actual: value === undefined || value === "" ? "nothing to take it from" : JSON.stringify(value),
+      hint: `Give ${option}, or write it in nix-airgap.json.`,
+    });
+  }
+  return { identity: { product: product ?? "", release: release ?? "" }, findings };
+}
+
+/** A folder's name as a product's, where that takes only case and separators. */
+function asName(folder: string): string {
+  return basename(folder)
+    .toLowerCase()
+    .replace(/\.git$/, "")
+    .replace(/[^a-z0-9._-]+/g, "-")
+    .replace(/^[._-]+/, "")
+    .slice(0, 64);
+}
+
+/** Where the bundle goes: an absolute path, and its form. */
+export function chooseOut(
+  out: string | undefined,
+  cwd: string,
+  name: Identity & { readonly systems: readonly string[]; readonly tier: Tier },
+): { readonly path: string; readonly form: "directory" | "tar" } {
+  const path = resolve(
+    cwd,
+    out ?? `${name.product}-${name.release}-${name.systems.join("+")}-${name.tier}.tar`,
+  );
+  return { path, form: path.endsWith(".tar") ? "tar" : "directory" };
+}

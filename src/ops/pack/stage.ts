@@ -1,0 +1,126 @@
+/**
+ * Makes the bundle's blobs: lets Nix copy the planned paths into a binary cache of their own beside the output,
+ * then takes the compressed NARs over under their SHA-256. A second run finds what the first has finished.
+ */
+import { mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { blobName, narinfoName } from "../../bundle/layout.js";
+import { fail } from "../../errors.js";
+import type { Path } from "../../generated/types.js";
+import { exists, removeTree, withDiskErrors } from "../../host/files.js";
+import * as nix from "../../host/nix/index.js";
+import { formatHex, formatSri } from "../../nix/hash.js";
+import { type NarInfo, parseNarInfo } from "../../nix/narinfo.js";
+import type { PlannedPath } from "./plan.js";
+
+export interface Stage {
+  /** All of it; removed when the bundle is there. */
+  readonly dir: string;
+  /** Nix's binary cache. */
+  readonly cache: string;
+  /** The bundle as a directory. */
+  readonly bundle: string;
+}
+
+/** What finished blobs depend on: with another recipe they are thrown away. */
+export interface StageRecipe {
+  readonly compressionLevel: number;
+  readonly nixVersion: string;
+}
+
+/** The staging folder for an output, next to it: on the same disk, under a name that no bundle has. */
+export async function openStage(out: string, recipe: StageRecipe): Promise<Stage> {
+  const dir = join(dirname(out), `.${basename(out)}.partial`);
+  const recipeFile = join(dir, "recipe.json");
+  const text = `${JSON.stringify(recipe)}\n`;
+  return withDiskErrors(dir, async () => {
+    if ((await readFile(recipeFile, "utf8").catch(() => "")) !== text) await removeTree(dir);
+    const stage = { dir, cache: join(dir, "cache"), bundle: join(dir, "bundle") };
+    await mkdir(stage.cache, { recursive: true });
+    await mkdir(join(stage.bundle, "blobs", "sha256"), { recursive: true });
+    await writeFile(recipeFile, text);
+    return stage;
+  });
+}
+
+/**
+ * Copies and takes over. `tempDir`: a folder whose path has no characters that Nix's URLs would mistake.
+ *
+ * @throws AirgapError NIX_FAILED, also where the store changed since it was planned
+ */
+export async function stageBlobs(
+  context: nix.NixContext,
+  stage: Stage,
+  paths: readonly PlannedPath[],
+  options: {
+    readonly recipe: StageRecipe;
+    readonly tempDir: string;
+    readonly onCopied: (narBytes: number, storePath: string) => void;
+  },
+): Promise<Path[]> {
+  const sizes = new Map(paths.map((path) => [path.storePath, path.narSize]));
+  const link = join(options.tempDir, "cache");
+  await symlink(stage.cache, link);
+  await nix.copy(
+    context,
+    paths.map((path) => path.storePath),
+    {
+      to: `file://${link}?compression=zstd&compression-level=${options.recipe.compressionLevel}`,
+      onEvent: (event) => {
+        if (event.type === "finished" && event.kind === "copy")
+          options.onCopied(sizes.get(event.subject) ?? 0, event.subject);
+      },
+    },
+  );
+  const staged: Path[] = [];
+  for (const path of paths) {
+    const info = await readNarInfo(stage, path);
+    const blob = formatHex(info.fileHash);
+    await takeOver(join(stage.cache, info.url), join(stage.bundle, blobName(blob)), info);
+    staged.push({ ...path, blob, blobSize: info.fileSize });
+  }
+  return staged;
+}
+
+/** The cache is emptied only once all its blobs were taken over: until then it is what a second run resumes from. */
+export function dropCache(stage: Stage): Promise<void> {
+  return removeTree(stage.cache);
+}
+
+async function readNarInfo(stage: Stage, path: PlannedPath): Promise<NarInfo> {
+  const file = join(stage.cache, narinfoName(path.storePath));
+  const text = await withDiskErrors(file, () => readFile(file, "latin1"));
+  const info = parseNarInfo(text);
+  const told = {
+    narHash: formatSri(info.narHash),
+    narSize: info.narSize,
+    references: [...info.references].sort().join(" "),
+  };
+  const planned = { narHash: path.narHash, narSize: path.narSize, references: path.references.join(" ") };
+  if (JSON.stringify(told) === JSON.stringify(planned)) return info;
+  return fail("NIX_FAILED", {
+    subject: path.storePath,
+    expected: JSON.stringify(planned),
+    actual: JSON.stringify(told),
+    hint: "The store changed while it was packed; run pack again.",
+  });
+}
+
+/** Paths with the same NAR share a blob, so it may have moved already; in this run or in one before. */
+async function takeOver(from: string, to: string, info: NarInfo): Promise<void> {
+  if (await exists(to)) {
+    await rm(from, { force: true });
+  } else {
+    await withDiskErrors(from, () => rename(from, to));
+  }
+  const { size } = await withDiskErrors(to, () => stat(to));
+  if (size !== info.fileSize) {
+    await rm(to, { force: true });
+    fail("DISK", {
+      subject: to,
+      expected: `${info.fileSize} bytes`,
+      actual: `${size}`,
+      hint: "Remove the .partial folder and run pack again.",
+    });
+  }
+}
