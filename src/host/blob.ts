@@ -1,0 +1,166 @@
+/**
+ * Checks one blob against what the document says (V8, V9), and learns from its NAR what later steps need: the
+ * synchronous pipeline file → SHA-256 → zstd → NAR. Which blobs there are, and on which thread, is for pool.ts
+ * and verify.
+ */
+import { createHash } from "node:crypto";
+import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { AirgapError, type Finding } from "../errors.js";
+import { ReferenceScanner } from "../nix/references.js";
+import { asDiskError, errorCode } from "./files.js";
+import { findingOf, type NarContents, NarReading, type NarRequest } from "./nar-reading.js";
+import { ZstdDecoder } from "./zstd.js";
+
+const READ_SIZE = 256 * 1024;
+
+export interface BlobJob extends NarRequest {
+  readonly kind: "blob";
+  /** Where the blob lies: a file of its own, or a part of a tar. */
+  readonly file: { readonly path: string; readonly offset: number; readonly size: number };
+  /** What the document says: hex SHA-256, and bytes. */
+  readonly blob: string;
+  readonly blobSize: number;
+}
+
+export interface BlobResult {
+  /** Everything that is wrong with this blob and its NAR. */
+  readonly findings: readonly Finding[];
+  /** Hex; null where not all of the file was read. */
+  readonly blobSha256: string | null;
+  /** SRI; null where not all of the NAR was read. */
+  readonly narHash: string | null;
+  /** Null unless the whole NAR keeps the grammar. To be believed only where there are no findings. */
+  readonly contents: NarContents | null;
+}
+
+/** One per thread: buffers, the decoder and the scanner are used again for every blob. */
+export class BlobChecker {
+  readonly #decoder = new ZstdDecoder();
+  readonly #buffer = Buffer.alloc(READ_SIZE);
+  readonly #scanner: ReferenceScanner;
+
+  /** `hashParts`: those of the store paths that jobs with `scan` look for. */
+  constructor(hashParts: Iterable<string>) {
+    this.#scanner = new ReferenceScanner(hashParts);
+  }
+
+  /**
+   * Reads at most one byte more than the document says, and decompresses at most one byte more than `narSize`.
+   * Bad content leads to findings, never to an error.
+   *
+   * @throws DISK where the file cannot be read.
+   */
+  check(job: BlobJob): BlobResult {
+    const file = openBlob(job);
+    if (typeof file !== "number")
+      return { findings: [file], blobSha256: null, narHash: null, contents: null };
+    try {
+      return this.#read(job, file);
+    } finally {
+      closeSync(file);
+    }
+  }
+
+  #read(job: BlobJob, file: number): BlobResult {
+    const { subject, blob, blobSize } = job;
+    const findings: Finding[] = [];
+    const hasher = createHash("sha256");
+    const frame = new FrameReading(this.#decoder, new NarReading(job, this.#scanner));
+    let size = 0;
+    for (const chunk of this.#pieces(job, file)) {
+      size += chunk.length;
+      hasher.update(chunk);
+      frame.update(chunk);
+    }
+    const tooLarge = size > blobSize;
+    if (size !== blobSize) {
+      const actual = tooLarge ? "more" : `${size} bytes`;
+      findings.push({ code: "BLOB_SIZE", subject, expected: `${blobSize} bytes`, actual });
+    }
+    const blobSha256 = tooLarge ? null : hasher.digest("hex");
+    if (blobSha256 !== null && blobSha256 !== blob)
+      findings.push({ code: "BLOB_HASH", subject, expected: blob, actual: blobSha256 });
+    const { findings: narFindings, narHash, contents } = frame.finish();
+    return { findings: [...findings, ...narFindings], blobSha256, narHash, contents };
+  }
+
+  /** The file's bytes, each piece valid until the next; ends early where the file does. */
+  *#pieces({ file: { path, offset, size }, blobSize }: BlobJob, file: number): Generator<Buffer> {
+    const limit = Math.min(size, blobSize + 1);
+    for (let at = 0; at < limit; ) {
+      const want = Math.min(READ_SIZE, limit - at);
+      const got = reading(path, () => readSync(file, this.#buffer, 0, want, offset + at));
+      if (got === 0) return;
+      yield this.#buffer.subarray(0, got);
+      at += got;
+    }
+  }
+}
+
+/** Feeds one frame's content to a NAR, until either is refused. */
+class FrameReading {
+  readonly #decoder: ZstdDecoder;
+  readonly #nar: NarReading;
+  #failure: AirgapError | null = null;
+  #wantsMore = true;
+
+  constructor(decoder: ZstdDecoder, nar: NarReading) {
+    this.#decoder = decoder;
+    this.#nar = nar;
+    decoder.reset(nar.subject);
+  }
+
+  update(chunk: Uint8Array): void {
+    if (this.#failure !== null || !this.#wantsMore) return;
+    this.#guard(() => {
+      for (const bytes of this.#decoder.decode(chunk)) {
+        this.#wantsMore = this.#nar.update(bytes);
+        if (!this.#wantsMore) return;
+      }
+    });
+  }
+
+  finish(): ReturnType<NarReading["finish"]> {
+    if (this.#failure === null && this.#wantsMore) this.#guard(() => this.#decoder.end());
+    // What follows a frame is found after all of its content.
+    const whole = this.#failure === null || this.#failure.code === "ZSTD_TRAILING";
+    const nar = this.#nar.finish(whole);
+    if (this.#failure === null) return nar;
+    return { ...nar, findings: [findingOf(this.#failure), ...nar.findings] };
+  }
+
+  #guard(action: () => void): void {
+    try {
+      action();
+    } catch (error) {
+      if (!(error instanceof AirgapError)) throw error;
+      this.#failure = error;
+    }
+  }
+}
+
+/** Media change under us, whatever was seen when the bundle was opened: that is a finding, too. */
+function openBlob({ subject, file: { path } }: BlobJob): number | Finding {
+  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+  let file: number;
+  try {
+    file = openSync(path, flags);
+  } catch (error) {
+    const code = errorCode(error);
+    if (code === "ENOENT") return { code: "BLOB_MISSING", subject, expected: path };
+    // ELOOP: a symlink. ENXIO: a socket.
+    if (code === "ELOOP" || code === "ENXIO") return { code: "FILE_TYPE", subject: path };
+    throw asDiskError(error, path);
+  }
+  if (reading(path, () => fstatSync(file)).isFile()) return file;
+  closeSync(file);
+  return { code: "FILE_TYPE", subject: path };
+}
+
+function reading<T>(path: string, action: () => T): T {
+  try {
+    return action();
+  } catch (error) {
+    throw asDiskError(error, path);
+  }
+}
