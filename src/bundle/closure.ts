@@ -24,7 +24,8 @@ export function checkClosure(
 ): { readonly findings: readonly Finding[]; readonly complete: boolean } {
   const byPath = new Map(document.paths.map((path) => [path.storePath, path]));
   const seeds = seedsOf(document, packed);
-  const complete = derivationClosure(document).every((drvPath) => packed.byPath.has(drvPath));
+  const complete =
+    document.tier === "runtime" || derivationClosure(document).every((drvPath) => packed.byPath.has(drvPath));
   const findings = [
     ...checkInputs(document),
     ...checkPresence(document, byPath, seeds),

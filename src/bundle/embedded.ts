@@ -5,7 +5,7 @@
 import type { Finding } from "../errors.js";
 import type { BundleDocument, Path } from "../generated/types.js";
 import { type Derivation, structuredAttributes } from "../nix/derivation.js";
-import { HASH_PART_LENGTH } from "../nix/store-path.js";
+import { HASH_PART_LENGTH, isHashPart } from "../nix/store-path.js";
 import type { PackedDerivations, PackedOutput } from "./packed.js";
 
 /** A store path in contents that does not have to be declared, but that a reader may wonder about. */
@@ -17,7 +17,8 @@ export interface EmbeddedNote {
 /** Hash parts to scan for: every path of the document, every output of a packed derivation. Sorted. */
 export function knownHashParts(document: BundleDocument, packed: PackedDerivations): string[] {
   const paths = [...document.paths.map(({ storePath }) => storePath), ...packed.outputs.keys()];
-  return [...new Set(paths.map(hashPartOf))].sort();
+  // The text of a derivation may be anything; what is no store path is V7's finding.
+  return [...new Set(paths.map(hashPartOf))].filter(isHashPart).sort();
 }
 
 /** Whether V10 asks what store paths are in this path's bytes. The rest need no scan. */
