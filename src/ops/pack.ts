@@ -10,6 +10,7 @@ import { openMedium } from "../bundle/medium.js";
 import { finishDirectory, writeTar } from "../bundle/write.js";
 import { CODES, exitOf, type Finding, fail } from "../errors.js";
 import type { BundleDocument, PackReport, Path } from "../generated/types.js";
+import { VERSION } from "../generated/version.js";
 import {
   exists,
   fileSystemOf,
@@ -27,7 +28,6 @@ import { type SecretKey, signFingerprint } from "../nix/signature.js";
 import { formatTime } from "../time.js";
 import { makeApproval } from "../trust/approval.js";
 import { makeStatement } from "../trust/statement.js";
-import { VERSION } from "../version.js";
 import type { Context } from "./context.js";
 import { type EvaluationClosure, evaluateRoots, evaluationClosure } from "./pack/evaluate.js";
 import { documentInputs, readFlake, type TopFlake } from "./pack/flake.js";
@@ -48,6 +48,7 @@ import {
   parseInstallables,
 } from "./pack/request.js";
 import { dropCache, openStage, stageBlobs } from "./pack/stage.js";
+import { PhaseClock } from "./phase-clock.js";
 
 export type { PackOptions } from "./pack/request.js";
 
@@ -65,7 +66,7 @@ export async function pack(options: PackOptions, context: Context): Promise<Pack
   const clock = new PhaseClock(context);
   const tempDir = await makeTempDir("nix-airgap-pack-", context.tmpDir);
   try {
-    const planned = await clock.phase("plan", () => planPack(options, context, tempDir, clock));
+    const planned = await planPack(options, context, tempDir, clock);
     if ("findings" in planned) return refusal(options, planned.findings, clock);
     const { plan, out, nixContext, level } = planned;
     const signedBy = options.secretKey?.publicKey.name ?? null;
@@ -96,8 +97,9 @@ async function planPack(
 ): Promise<Planned | { readonly findings: Finding[] }> {
   const installables = parseInstallables(options.installables);
   const { nixContext, realStoreDir } = await packerNix(context);
+  const step = <T>(phase: string, work: () => Promise<T>) => clock.phase(phase, {}, work);
   const system = await nix.currentSystem(nixContext);
-  const top = await readFlake(nixContext, installables.ref, realStoreDir);
+  const top = await step("read the flake", () => readFlake(nixContext, installables.ref, realStoreDir));
   const { identity, findings } = chooseIdentity(options, top.project, { ...top, rev: top.flake.rev });
   const tier = options.tier ?? top.project.tier ?? "build";
   const out = chooseOut(options.out, context.cwd, { ...identity, systems: [system], tier });
@@ -108,7 +110,9 @@ async function planPack(
   if (top.findings.some(({ code }) => code !== "TREE_DIRTY")) return { findings };
 
   const attrs = installables.attrs.length > 0 ? installables.attrs : (top.project.roots ?? []);
-  const evaluated = await evaluateRoots(nixContext, { ref: installables.ref, attrs }, system);
+  const evaluated = await step("evaluate", () =>
+    evaluateRoots(nixContext, { ref: installables.ref, attrs }, system),
+  );
   findings.push(...evaluated.findings);
   const asked = await readDerivations(
     evaluated.roots.map((root) => root.drvPath),
@@ -117,13 +121,9 @@ async function planPack(
   findings.push(...asked.findings);
   if (findings.length > 0) return { findings };
 
-  const sources = await nix.flakeArchive(nixContext, installables.ref);
-  const build = (what: string, targets: readonly string[], derivations = asked.derivations) =>
-    clock.phase(
-      what,
-      (progress) => makeReal(nixContext, targets, derivations, (items) => progress(items)),
-      targets.length,
-    );
+  const sources = await step("fetch inputs", () => nix.flakeArchive(nixContext, installables.ref));
+  const build = (phase: string, targets: readonly string[], derivations = asked.derivations) =>
+    clock.phase(phase, {}, (progress) => makeReal(nixContext, targets, derivations, progress));
   findings.push(
     ...(await build(
       "build roots",
@@ -132,7 +132,9 @@ async function planPack(
   );
   if (findings.length > 0) return { findings };
 
-  const evaluation = await evaluationClosure(nixContext, top, evaluated.roots, tempDir);
+  const evaluation = await step("evaluate as a site will", () =>
+    evaluationClosure(nixContext, top, evaluated.roots, tempDir),
+  );
   findings.push(...evaluation.findings);
   if (findings.length > 0) return { findings };
 
@@ -171,8 +173,10 @@ async function planPack(
   if (tier === "source")
     for (const [path, { output }] of derivations.outputs) if (output.kind === "fixed") wanted.add(path);
   const infos = new Map(derivationInfos);
-  for (const info of await nix.pathInfo(nixContext, [...wanted].sort(), { recursive: true }))
-    infos.set(info.storePath, info);
+  const present = await step("look up paths", () =>
+    nix.pathInfo(nixContext, [...wanted].sort(), { recursive: true }),
+  );
+  for (const info of present) infos.set(info.storePath, info);
 
   const draft = await draftDocument({
     options,
@@ -313,23 +317,18 @@ async function writeBundle(
     const stage = await openStage(out.path, recipe);
     const narBytes = plan.paths.reduce((sum, path) => sum + path.narSize, 0);
     await requireSpace(folder, narBytes * COMPRESSED_SHARE);
-    const paths = await clock.phase(
-      "compress",
-      (progress) => {
-        const done = { items: 0, bytes: 0 };
-        return stageBlobs(nixContext, stage, plan.paths, {
-          recipe,
-          tempDir,
-          onCopied: (bytes, path) => {
-            done.items += 1;
-            done.bytes += bytes;
-            progress(done.items, done.bytes, path);
-          },
-        });
-      },
-      plan.paths.length,
-      narBytes,
-    );
+    const paths = await clock.phase("compress", { items: plan.paths.length, bytes: narBytes }, (progress) => {
+      const done = { items: 0, bytes: 0 };
+      return stageBlobs(nixContext, stage, plan.paths, {
+        recipe,
+        tempDir,
+        onCopied: (bytes, path) => {
+          done.items += 1;
+          done.bytes += bytes;
+          progress(done.items, done.bytes, path);
+        },
+      });
+    });
     const document = completeDocument(plan, paths, options.secretKey);
     const bytes = formatDocument(document);
     const sha256 = formatHex(hashOf("sha256", bytes));
@@ -337,7 +336,7 @@ async function writeBundle(
       out.form === "tar" ? document.totals.blobBytes : Math.max(...paths.map((path) => path.blobSize));
     if (out.form === "tar") await requireSpace(folder, document.totals.blobBytes);
     await checkFat(folder, largest);
-    await clock.phase("write", async () => {
+    await clock.phase("write", {}, async () => {
       const approvals = packerApproval(document, sha256, options.secretKey);
       if (out.form === "tar") {
         const partial = join(stage.dir, "bundle.tar");
@@ -456,44 +455,4 @@ function refusal(options: PackOptions, findings: readonly Finding[], clock: Phas
     })),
     phases: clock.phases,
   };
-}
-
-type Progress = (items: number, bytes?: number, detail?: string) => void;
-
-/** Reports phases as they come and go, and keeps their seconds. */
-class PhaseClock {
-  readonly phases: { phase: string; seconds: number }[] = [];
-  readonly #context: Context;
-
-  constructor(context: Context) {
-    this.#context = context;
-  }
-
-  async phase<T>(
-    phase: string,
-    work: (progress: Progress) => Promise<T>,
-    items?: number,
-    bytes?: number,
-  ): Promise<T> {
-    const { report, now } = this.#context;
-    const start = now().getTime();
-    report({
-      type: "phase.started",
-      phase,
-      ...(items === undefined ? {} : { items }),
-      ...(bytes === undefined ? {} : { bytes }),
-    });
-    const result = await work((done, doneBytes, detail) =>
-      report({
-        type: "phase.progress",
-        phase,
-        items: done,
-        ...(doneBytes === undefined ? {} : { bytes: doneBytes }),
-        ...(detail === undefined ? {} : { detail }),
-      }),
-    );
-    report({ type: "phase.finished", phase });
-    this.phases.push({ phase, seconds: (now().getTime() - start) / 1000 });
-    return result;
-  }
 }

@@ -32,7 +32,7 @@ export interface InvokeOptions {
 export interface NixOutcome {
   readonly ok: boolean;
   readonly stdout: string;
-  /** What Nix said at error level, else its last lines. */
+  /** What Nix said at error level, else its last lines; then the last lines of what builders printed. */
   readonly message: string;
 }
 
@@ -58,13 +58,14 @@ export async function tryNix(
   const log = new InternalLog();
   const errors: string[] = [];
   const tail: string[] = [];
+  const built: string[] = [];
   const onStderrLine = (line: string): void => {
     const event = log.parse(line);
     if (event === undefined) return;
     if (event.type === "message")
       keep(event.level === 0 && line.startsWith("@nix") ? errors : tail, event.text);
     if (event.type === "build-line") {
-      keep(tail, event.line);
+      keep(built, event.line);
       nix.report({ type: "nix.log", line: event.line });
     }
     onEvent?.(event);
@@ -79,10 +80,9 @@ export async function tryNix(
     onStderrLine,
     maxOutput: MAX_STDOUT,
   });
-  const killed = result.signal === null ? "" : `${program} was killed by ${result.signal}`;
-  const message = [killed, ...(errors.length > 0 ? errors : tail.slice(-20))]
-    .filter((line) => line !== "")
-    .join("\n");
+  const killed = result.signal === null ? [] : [`${program} was killed by ${result.signal}`];
+  const said = errors.length > 0 ? errors : tail.slice(-20);
+  const message = [...killed, ...said, ...built.slice(-10).map((line) => `> ${line}`)].join("\n");
   return { ok: result.code === 0, stdout: result.stdout.toString("utf8"), message };
 }
 

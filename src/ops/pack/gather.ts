@@ -89,11 +89,12 @@ export async function makeReal(
   context: nix.NixContext,
   targets: readonly string[],
   derivations: PackedDerivations,
-  onBuilt: (done: number) => void,
+  onBuilt: (done: number, bytes: undefined, detail: string) => void,
 ): Promise<Finding[]> {
   let built = 0;
   const onEvent = (event: nix.NixLogEvent): void => {
-    if (event.type === "finished" && event.kind !== "fetch") onBuilt(++built);
+    if (event.type === "started") onBuilt(built, undefined, event.subject);
+    if (event.type === "finished" && event.kind !== "fetch") onBuilt(++built, undefined, event.subject);
   };
   const outcome = await nix.realise(context, targets, { keepGoing: true, onEvent });
   if (outcome.ok) return [];

@@ -1,5 +1,5 @@
 /** What was asked of pack, made whole: installables, the flake's own nix-airgap.json, defaults. */
-import { basename, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { type Finding, fail } from "../../errors.js";
 import type { ProjectFile, Tier } from "../../generated/types.js";
 import { validateProjectFile } from "../../generated/validators.js";
@@ -40,7 +40,7 @@ export function parseInstallables(installables: readonly string[]): Installables
     const at = text.indexOf("#");
     return at < 0 ? { ref: text, attr: "" } : { ref: text.slice(0, at), attr: text.slice(at + 1) };
   });
-  const refs = [...new Set(parts.map((part) => part.ref || "."))];
+  const refs = [...new Set(parts.map((part) => withFolder(part.ref || ".")))];
   if (refs.length > 1) {
     fail("USAGE", {
       subject: refs.join(", "),
@@ -53,6 +53,12 @@ export function parseInstallables(installables: readonly string[]): Installables
     ref: refs[0] ?? ".",
     attrs: [...new Set(parts.map((part) => part.attr).filter((attr) => attr !== ""))],
   };
+}
+
+/** `PATH?dir=FOLDER`, which Nix 2.8 takes for URLs only, as the path that means the same to every Nix. */
+function withFolder(ref: string): string {
+  const [, path, dir] = /^([./][^?]*)\?dir=([^&]+)$/.exec(ref) ?? [];
+  return path === undefined || dir === undefined ? ref : join(path, dir).replace(/^(?![./])/, "./");
 }
 
 /** Reads nix-airgap.json. @throws AirgapError PROJECT_FILE */
