@@ -1,0 +1,178 @@
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { build } from "esbuild";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import type { BlobJob } from "../../src/host/blob.js";
+import type { DiskJob } from "../../src/host/jobs.js";
+import { type PoolOptions, runJobs } from "../../src/host/pool.js";
+import { writeNar } from "../../src/nix/nar-writer.js";
+
+const dir = mkdtempSync(join(tmpdir(), "pool-test-"));
+afterAll(() => rmSync(dir, { recursive: true, force: true }));
+const nowhere = pathToFileURL(join(dir, "absent.mjs"));
+const signal = new AbortController().signal;
+const refusal = (code: string) => expect.objectContaining({ code });
+
+/** A worker as the program has it, from its sources. */
+let workerEntry: URL;
+beforeAll(async () => {
+  const outfile = join(dir, "worker.mjs");
+  await build({
+    entryPoints: [fileURLToPath(new URL("../../src/host/worker-main.ts", import.meta.url))],
+    bundle: true,
+    platform: "node",
+    target: "node20",
+    format: "esm",
+    outfile,
+    // ssri is CommonJS.
+    banner: {
+      js: 'import { createRequire } from "node:module"; const require = createRequire(import.meta.url);',
+    },
+  });
+  workerEntry = pathToFileURL(outfile);
+});
+
+function script(name: string, text: string): URL {
+  writeFileSync(join(dir, name), text);
+  return pathToFileURL(join(dir, name));
+}
+
+/** One blob, in as many jobs as wanted. */
+function blobJob(text: string, change: Partial<BlobJob> = {}): BlobJob {
+  const contents = Buffer.from(text);
+  const nar = writeNar({ kind: "regular", executable: false, contents });
+  const blob = execFileSync("zstd", ["-q", "-c", "--no-check"], { input: nar });
+  const sha256 = createHash("sha256").update(blob).digest("hex");
+  writeFileSync(join(dir, sha256), blob);
+  return {
+    kind: "blob",
+    subject: text.slice(0, 20),
+    file: { path: join(dir, sha256), offset: 0, size: blob.length },
+    blob: sha256,
+    blobSize: blob.length,
+    narHash: `sha256-${createHash("sha256").update(nar).digest("base64")}`,
+    narSize: nar.length,
+    ...change,
+  };
+}
+
+const run = (jobs: readonly BlobJob[], options: Partial<PoolOptions<BlobJob>> = {}) =>
+  runJobs(jobs, { workerEntry, signal, threads: 2, ...options });
+
+/** Enough for threads. */
+const many = (job: BlobJob): BlobJob[] => Array.from({ length: 400 }, () => job);
+
+describe("worker pool", () => {
+  it("gives results in the order of the jobs, from threads as well as without", async () => {
+    const base = [
+      blobJob("small", { capture: [""] }),
+      blobJob("x".repeat(5_000_000)),
+      blobJob("wrong", { narHash: "sha256-x" }),
+      blobJob("37xrjbmb2m563q3jb13jv6xnwwy4760n", { scan: true }),
+    ];
+    const jobs = Array.from({ length: 100 }, () => base).flat();
+    const options = { hashParts: ["37xrjbmb2m563q3jb13jv6xnwwy4760n"] };
+    const results = await run(jobs, options);
+    expect(results.length).toBe(400);
+    expect(new Set(results.map((result) => result.blobSha256)).size).toBe(4);
+    results.forEach((result, i) => {
+      expect(result.blobSha256).toBe(jobs[i]?.blob);
+      expect(result.findings.map((finding) => finding.code)).toEqual(i % 4 === 2 ? ["NAR_HASH"] : []);
+    });
+    expect(Buffer.from(results[0]?.contents?.captured.get("") ?? []).toString()).toBe("small");
+    expect(results[3]?.contents?.references).toEqual(options.hashParts);
+    const [first, , third, fourth] = results;
+    const here = await run([base[0]!, base[2]!, base[3]!], { ...options, workerEntry: nowhere });
+    expect(here).toEqual([first, third, fourth]);
+  });
+
+  it("reports every job once, as it ends", async () => {
+    const seen = new Map<BlobJob, number>();
+    const base = blobJob("x");
+    const jobs = Array.from({ length: 300 }, () => ({ ...base }));
+    await run(jobs, {
+      onResult: (job, result) => seen.set(job, (seen.get(job) ?? 0) + result.findings.length + 1),
+    });
+    expect(seen.size).toBe(300);
+    expect([...seen.values()].every((times) => times === 1)).toBe(true);
+  });
+
+  it("has nothing to do", async () => {
+    expect(await run([], { workerEntry: nowhere })).toEqual([]);
+  });
+
+  it("hashes paths on disk; null where there is nothing", async () => {
+    writeFileSync(join(dir, "file"), "content");
+    const jobs: DiskJob[] = Array.from({ length: 300 }, (_, i) => ({
+      kind: "disk",
+      path: join(dir, i % 2 === 0 ? "file" : "absent"),
+      narSize: 100,
+    }));
+    const results = await runJobs(jobs, { workerEntry, signal, threads: 2 });
+    const nar = execFileSync("nix-store", ["--dump", join(dir, "file")]);
+    const narHash = `sha256-${createHash("sha256").update(nar).digest("base64")}`;
+    expect(results.slice(0, 2)).toEqual([{ narHash, narSize: nar.length }, null]);
+    expect(results.filter((result) => result === null).length).toBe(150);
+    const fifo: DiskJob = { kind: "disk", path: "/dev/null", narSize: 1 };
+    await expect(runJobs([...jobs, fifo], { workerEntry, signal })).rejects.toThrow(refusal("FILE_TYPE"));
+    await expect(runJobs([fifo], { workerEntry, signal })).rejects.toThrow(refusal("FILE_TYPE"));
+  });
+
+  it("passes typed errors on, from threads as well as without", async () => {
+    const good = blobJob("good");
+    const bad = { ...good, file: { ...good.file, path: join(good.file.path, "x") } };
+    await expect(run([...many(good), bad])).rejects.toThrow(refusal("DISK"));
+    await expect(run([good, bad])).rejects.toThrow(refusal("DISK"));
+  });
+
+  it("ends when a worker dies, however it does", async () => {
+    const jobs = many(blobJob("x"));
+    const deaths: readonly [URL, RegExp][] = [
+      [nowhere, /absent\.mjs/],
+      [script("throws.mjs", "throw new Error('broken');"), /broken/],
+      [script("exits.mjs", "process.exit(7);"), /code 7/],
+      [script("ends.mjs", ""), /code 0/],
+      [
+        script(
+          "dies-later.mjs",
+          "import { parentPort } from 'node:worker_threads'; parentPort.on('message', () => process.exit(9));",
+        ),
+        /code 9/,
+      ],
+    ];
+    for (const [entry, message] of deaths) {
+      await expect(run(jobs, { workerEntry: entry })).rejects.toThrow(message);
+    }
+  });
+
+  it("ends on abort, before and while it runs", async () => {
+    const jobs = many(blobJob("x".repeat(5_000_000)));
+    await expect(run(jobs, { signal: AbortSignal.abort() })).rejects.toThrow(refusal("INTERRUPTED"));
+    await expect(run(jobs.slice(0, 1), { signal: AbortSignal.abort() })).rejects.toThrow(
+      refusal("INTERRUPTED"),
+    );
+    const controller = new AbortController();
+    let done = 0;
+    const running = run(jobs, {
+      signal: controller.signal,
+      onResult: () => {
+        done++;
+        controller.abort();
+      },
+    });
+    await expect(running).rejects.toThrow(refusal("INTERRUPTED"));
+    expect(done).toBeLessThan(400);
+  });
+
+  it("passes an error of the callback on", async () => {
+    const bug = new Error("bug");
+    const onResult = () => {
+      throw bug;
+    };
+    await expect(run(many(blobJob("x")), { onResult })).rejects.toBe(bug);
+  });
+});
