@@ -201,11 +201,11 @@ async function planPack(
 
 /** Evaluation extras: what was touched and is no flake source. What an import built brings its own closure by references. */
 function causesOf(
-  { touched, imported }: EvaluationClosure,
+  { touched, imported, wrapper }: EvaluationClosure,
   sources: readonly string[],
 ): Map<string, NonNullable<Path["cause"]>> {
   const causes = new Map<string, NonNullable<Path["cause"]>>();
-  const flakeSources = new Set(sources);
+  const flakeSources = new Set([...sources, wrapper?.storePath]);
   for (const [path, info] of touched)
     if (info.ca !== null && !flakeSources.has(path)) causes.set(path, "fetched");
   for (const path of imported.values()) causes.set(path, "import-from-derivation");
@@ -254,7 +254,7 @@ async function draftDocument(parts: DraftParts): Promise<PackPlan["draft"]> {
     roots,
     sequence,
     storeDir: "/nix/store",
-    systems: [...new Set(roots.map((root) => root.system))].filter((system) => system !== "builtin").sort(),
+    systems: [...new Set(roots.map((root) => root.system))].sort(),
     tier,
     tools: { nix: await nix.version(nixContext), nixAirgap: VERSION },
     version: "1.0",

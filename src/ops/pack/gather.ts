@@ -98,29 +98,37 @@ export async function makeReal(
   };
   const outcome = await nix.realise(context, targets, { keepGoing: true, onEvent });
   if (outcome.ok) return [];
-  const outputs = new Map(targets.flatMap((target) => fixedOutputs(target.split("!")[0] ?? "", derivations)));
-  const valid = new Set((await nix.pathInfo(context, [...outputs.keys()])).map((info) => info.storePath));
-  const lost = [...outputs].filter(([path]) => !valid.has(path)).map(([, finding]) => finding);
-  return lost.length > 0
-    ? lost
-    : [
-        {
-          code: "BUILD_FAILED",
-          subject: targets.length === 1 ? targets[0]! : `${targets.length} derivations`,
-          actual: outcome.message,
-        },
-      ];
+  const failed = new Set(
+    [...outcome.message.matchAll(/builder for '(\/nix\/store\/[^']+\.drv)'/g)].map((match) => match[1]!),
+  );
+  for (const target of targets) if (derivations.byPath.get(target)?.kind === "fixed") failed.add(target);
+  const sources = [...failed].sort().flatMap((drvPath) => fixedOutput(drvPath, derivations));
+  const valid = new Set(
+    (
+      await nix.pathInfo(
+        context,
+        sources.map(({ path }) => path),
+      )
+    ).map((info) => info.storePath),
+  );
+  const lost = sources.filter(({ path }) => !valid.has(path)).map(({ finding }) => finding);
+  const others = [...failed].filter((drvPath) => derivations.byPath.get(drvPath)?.kind !== "fixed");
+  if (lost.length > 0 && others.length === 0) return lost;
+  return [
+    ...lost,
+    { code: "BUILD_FAILED", subject: others.join(", ") || targets.join(", "), actual: outcome.message },
+  ];
 }
 
-function fixedOutputs(drvPath: string, derivations: PackedDerivations): [string, Finding][] {
+function fixedOutput(
+  drvPath: string,
+  derivations: PackedDerivations,
+): { readonly path: string; readonly finding: Finding }[] {
   const derivation = derivations.byPath.get(drvPath);
-  return [...(derivation?.outputs.values() ?? [])].flatMap((output): [string, Finding][] => {
-    if (output.kind !== "fixed") return [];
-    const url = derivation?.env.get("url") ?? derivation?.env.get("urls") ?? "no URL in the derivation";
-    const hash =
-      output.hash.algorithm === "sha256"
-        ? formatSri(output.hash)
-        : `${output.hash.algorithm}:${formatHex(output.hash)}`;
-    return [[output.path, { code: "SOURCE_UNAVAILABLE", subject: drvPath, expected: hash, actual: url }]];
-  });
+  const output = derivation?.outputs.get("out");
+  if (derivation === undefined || output?.kind !== "fixed") return [];
+  const { algorithm } = output.hash;
+  const expected = algorithm === "sha256" ? formatSri(output.hash) : `${algorithm}:${formatHex(output.hash)}`;
+  const actual = derivation.env.get("url") ?? derivation.env.get("urls") ?? "no URL in the derivation";
+  return [{ path: output.path, finding: { code: "SOURCE_UNAVAILABLE", subject: drvPath, expected, actual } }];
 }
