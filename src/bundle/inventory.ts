@@ -2,15 +2,20 @@
  * The files on a medium against those that a document and its approvals give: V5 (derived files, byte for byte),
  * what V8 can tell without reading (presence and size), and V11 (nothing else).
  */
-import { AirgapError, type Finding } from "../errors.js";
+import { createHash } from "node:crypto";
+import { constants } from "node:fs";
+import { open } from "node:fs/promises";
+import { AirgapError, type Finding, fail } from "../errors.js";
 import type { BundleDocument } from "../generated/types.js";
 import { isJsonObject, type JsonValue, parseStrictJson } from "../strict-json.js";
 import type { Contents } from "./contents.js";
+import { onDisk } from "./disk.js";
 import { blobName, classify, DOCUMENT_NAME, docName, INDEX_NAME, MAX_DERIVED_SIZE } from "./layout.js";
-import type { Medium } from "./medium.js";
+import type { Medium, MediumFile } from "./medium.js";
 
 /** Small files read at once: a narinfo each on their own takes 20,000 round trips to the disk. */
 const READ_AT_ONCE = 64;
+const HASH_PIECE = 1024 * 1024;
 
 /** V5. Throws DISK when the medium fails or changes meanwhile, and INTERRUPTED. */
 export async function checkDerived(
@@ -23,7 +28,7 @@ export async function checkDerived(
     (file): file is [string, Buffer] => Buffer.isBuffer(file[1]) && isDerived(file[0]),
   );
   for (let i = 0; i < derived.length; i += READ_AT_ONCE) {
-    if (signal.aborted) throw new AirgapError("INTERRUPTED");
+    if (signal.aborted) fail("INTERRUPTED");
     const batch = derived.slice(i, i + READ_AT_ONCE);
     const answers = await Promise.all(
       batch.map(([name, expected]) =>
@@ -59,14 +64,31 @@ export function checkUnlisted(medium: Medium, contents: Contents): Finding[] {
   return unlisted.map((subject) => ({ code: "FILE_UNLISTED", subject }));
 }
 
-/** The files that hold a doc of the document, by the doc's SHA-256 in hex: its own, and its blob. */
-export function docFiles(document: BundleDocument, contents: Contents): [name: string, sha256: string][] {
-  return document.docs
-    .flatMap(({ name, sha256 }): [string, string][] => [
-      [docName(name), sha256],
-      [blobName(sha256), sha256],
-    ])
-    .filter(([name]) => contents.files.has(name));
+/**
+ * The contents of docs, each as its own file and as a blob. `skip`: names that `checkPresence` found wrong.
+ * Throws DISK and FILE_TYPE when the medium changed since it was opened, and INTERRUPTED.
+ */
+export async function checkDocs(
+  medium: Medium,
+  { docs }: BundleDocument,
+  options: {
+    readonly contents: Contents;
+    readonly skip: ReadonlyMap<string, unknown>;
+    readonly signal: AbortSignal;
+  },
+): Promise<{ readonly findings: readonly Finding[]; readonly checked: number }> {
+  const findings: Finding[] = [];
+  let checked = 0;
+  for (const { name, sha256: expected } of docs) {
+    for (const subject of [docName(name), blobName(expected)]) {
+      const file = medium.files.get(subject);
+      if (!options.contents.files.has(subject) || options.skip.has(subject) || file === undefined) continue;
+      const actual = await hashOfFile(file, options.signal);
+      if (actual !== expected) findings.push({ code: "BLOB_HASH", subject, expected, actual });
+      checked++;
+    }
+  }
+  return { findings, checked };
 }
 
 /** The document and the approvals are what everything is compared with; they are themselves by V2. */
@@ -124,4 +146,28 @@ function lineAt(bytes: Buffer, offset: number): string {
   const from = Math.max(start, offset - 40);
   const text = bytes.subarray(from, from + 80).toString("latin1");
   return text.split("\n")[0]!.replace(/[^\x20-\x7e]/g, ".");
+}
+
+/** Hex SHA-256 of a file, which may be large. */
+async function hashOfFile(file: MediumFile, signal: AbortSignal): Promise<string> {
+  const { name, path, offset, size } = file;
+  const hasher = createHash("sha256");
+  await onDisk(name, async () => {
+    // As when reading a medium: nothing put in its place since is followed, or waited for.
+    const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      if (!(await handle.stat()).isFile()) fail("FILE_TYPE", { subject: name });
+      const buffer = Buffer.alloc(Math.min(size, HASH_PIECE));
+      for (let at = 0; at < size; ) {
+        if (signal.aborted) fail("INTERRUPTED");
+        const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, size - at), offset + at);
+        if (bytesRead === 0) fail("DISK", { subject: name, hint: "The file changed while it was read." });
+        hasher.update(buffer.subarray(0, bytesRead));
+        at += bytesRead;
+      }
+    } finally {
+      await handle.close();
+    }
+  });
+  return hasher.digest("hex");
 }

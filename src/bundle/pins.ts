@@ -19,20 +19,19 @@ export function lockFileOf({ flake }: BundleDocument): string {
   return flake.dir === "" ? "flake.lock" : `${flake.dir}/flake.lock`;
 }
 
-/** `actual`: the file `lockFileOf` in the top flake's tree; undefined where there is none. */
-export function checkLockFile(document: BundleDocument, actual: Uint8Array | undefined): Finding[] {
+/** `actual`: the file `lockFileOf` in the top flake's tree; undefined where there is none, null where it is too large. */
+export function checkLockFile(document: BundleDocument, actual: Uint8Array | null | undefined): Finding[] {
   const { lock, storePath } = document.flake;
   const expected = lock === null ? undefined : Buffer.from(lock);
-  if (expected === undefined ? actual === undefined : actual !== undefined && expected.equals(actual))
-    return [];
-  const describe = (text: Uint8Array | undefined) =>
-    text === undefined ? "no file" : `${text.length} bytes`;
+  const same = expected === undefined || !actual ? actual === expected : expected.equals(actual);
+  if (same) return [];
+  const bytes = `${actual?.length} bytes`;
   return [
     {
       code: "LOCK_DIFFERS",
       subject: `${storePath}/${lockFileOf(document)}`,
-      expected: `${describe(expected)}, as in the document`,
-      actual: expected?.length === actual?.length ? "other bytes" : describe(actual),
+      expected: expected === undefined ? "no file" : `the ${expected.length} bytes in the document`,
+      actual: actual === undefined ? "no file" : actual === null ? "more than a lock may have" : bytes,
     },
   ];
 }

@@ -1,0 +1,248 @@
+/**
+ * Verifies a bundle, step by step (docs/format.md, section 10): authenticate, then parse, then believe. Only reads.
+ * Each step is a file of its own; here is their order, and what stops them.
+ */
+import { setImmediate } from "node:timers/promises";
+import { checkClosure } from "../bundle/closure.js";
+import { contentsOf } from "../bundle/contents.js";
+import { parseDocument } from "../bundle/document.js";
+import { checkDerived, checkUnlisted } from "../bundle/inventory.js";
+import {
+  checkTarOrder,
+  classify,
+  DOCUMENT_NAME,
+  MAX_APPROVAL_SIZE,
+  MAX_DOCUMENT_SIZE,
+} from "../bundle/layout.js";
+import { type Medium, openMedium } from "../bundle/medium.js";
+import { checkNames } from "../bundle/names.js";
+import { Needs, seedsOf } from "../bundle/needs.js";
+import { PackedDerivations } from "../bundle/packed.js";
+import { PathSignatures } from "../bundle/path-signatures.js";
+import { checkPins } from "../bundle/pins.js";
+import { fail } from "../errors.js";
+import type { BundleDocument, VerifyReport } from "../generated/types.js";
+import { formatHex, hashOf } from "../nix/hash.js";
+import type { PublicKey } from "../nix/signature.js";
+import { type CheckedApproval, checkApprovals } from "../trust/approval.js";
+import { checkBinding } from "../trust/statement.js";
+import type { Context } from "./context.js";
+import { BlobReading, type OpenBundle } from "./verify/blobs.js";
+import { type Step, VerifyLog } from "./verify/log.js";
+import { VerifiedBundle } from "./verify/verified-bundle.js";
+
+export interface VerifyOptions {
+  /** One of them must have approved the document; signatures on store paths by any of them must hold. */
+  readonly publicKeys: readonly PublicKey[];
+  /** Leave out who approved it: the verdict says that origin is unproven. */
+  readonly integrityOnly: boolean;
+  /** Leave out the contents of blobs: the verdict says so. */
+  readonly documentOnly: boolean;
+  /** Tolerate what operating systems leave on media. */
+  readonly allowExtra: boolean;
+}
+
+export interface VerifyOutcome {
+  readonly report: VerifyReport;
+  /** Null unless every step passed, by a trusted approval. */
+  readonly bundle: VerifiedBundle | null;
+}
+
+/**
+ * All findings as data; nothing is written.
+ *
+ * @throws AirgapError BUNDLE_NOT_FOUND; DISK where the medium fails or changes meanwhile; INTERRUPTED.
+ */
+export async function verify(
+  bundlePath: string,
+  options: VerifyOptions,
+  context: Context,
+): Promise<VerifyReport> {
+  return (await verifyToBundle(bundlePath, options, context)).report;
+}
+
+/** As `verify`, with the bundle for those who go on with it. */
+export async function verifyToBundle(
+  bundlePath: string,
+  options: VerifyOptions,
+  context: Context,
+): Promise<VerifyOutcome> {
+  const log = new VerifyLog(bundlePath);
+  const verdict = options.documentOnly
+    ? "document-only"
+    : options.integrityOnly
+      ? "integrity-only"
+      : "verified";
+  const refused = () => ({ report: log.report(verdict), bundle: null });
+  if (options.publicKeys.length === 0 && !options.integrityOnly) {
+    log.find("V2", [{ code: "KEY_REQUIRED" }]);
+    return refused();
+  }
+
+  const { medium, findings } = await openMedium(bundlePath, options);
+  log.bundle.kind = medium.kind;
+  log.find("V1", findings);
+  log.done("V1", medium.files.size);
+
+  const documentBytes = await readDocument(medium, log);
+  if (documentBytes === null) return refused();
+  const approvalFiles = await readApprovals(medium);
+  const documentSha256 = formatHex(hashOf("sha256", documentBytes));
+  log.bundle.sha256 = documentSha256;
+  authenticate(log, options, { approvalFiles, documentSha256 });
+  if (log.failed("V2")) return refused();
+
+  const document = parse(log, documentBytes);
+  if (document === null) return refused();
+  bind(log, document);
+  if (log.failed("V2")) return refused();
+
+  const contents = contentsOf(document, documentBytes, approvalFiles);
+  const bundle: OpenBundle = { medium, document, contents };
+  if (medium.kind === "tar") {
+    log.find("V1", checkTarOrder(medium.files.keys(), contents.files.keys()));
+  }
+  await checkDerivedFiles(log, bundle, context);
+  const blobs = new BlobReading(bundle, context, log);
+  const packed = options.documentOnly ? new PackedDerivations(new Map()) : await blobs.readDerivations();
+  const demands = checkNamesAndClosure(log, document, packed);
+  const signatures = checkPathSignatures(log, document, { publicKeys: options.publicKeys, context });
+  if (!options.documentOnly) await Promise.all([blobs.readRest(packed, demands), signatures]);
+  await signatures;
+  if (options.documentOnly) leaveOutContents(log, blobs.expected);
+  log.find("V11", checkUnlisted(medium, contents));
+  log.done("V11", medium.files.size);
+
+  const report = log.report(verdict);
+  const verified = VerifiedBundle.of(report, {
+    medium,
+    document,
+    documentSha256,
+    derivations: packed.byPath,
+    approvals: log.approvals,
+    approvalFiles,
+    prebuilt: blobs.prebuilt,
+  });
+  return { report, bundle: verified };
+}
+
+/** Null, with a finding, where there is no document that may be read. */
+async function readDocument(medium: Medium, log: VerifyLog): Promise<Buffer | null> {
+  const file = medium.files.get(DOCUMENT_NAME);
+  if (file === undefined) log.find("V2", [{ code: "DOCUMENT_MISSING", subject: DOCUMENT_NAME }]);
+  // Over its cap it has a finding of V1.
+  if (file === undefined || file.size > MAX_DOCUMENT_SIZE) return null;
+  return medium.read(DOCUMENT_NAME, MAX_DOCUMENT_SIZE);
+}
+
+/** By full name; those over their cap have a finding of V1. */
+async function readApprovals(medium: Medium): Promise<Map<string, Buffer>> {
+  const approvals = new Map<string, Buffer>();
+  for (const { name, size } of medium.files.values()) {
+    if (classify(name) !== "approval" || size > MAX_APPROVAL_SIZE) continue;
+    approvals.set(name, await medium.read(name, MAX_APPROVAL_SIZE));
+  }
+  return approvals;
+}
+
+/** V2, but for what needs the document. */
+function authenticate(
+  log: VerifyLog,
+  { integrityOnly, publicKeys }: VerifyOptions,
+  about: { readonly approvalFiles: ReadonlyMap<string, Buffer>; readonly documentSha256: string },
+): void {
+  const keys = integrityOnly ? [] : publicKeys;
+  const { approvals, findings } = checkApprovals(about.approvalFiles, about.documentSha256, keys);
+  log.approvals = approvals;
+  if (integrityOnly) {
+    log.notRun("V2", "left out: origin is unproven, anybody could have made this bundle");
+    return;
+  }
+  log.find("V2", findings);
+  log.done("V2", approvals.length);
+}
+
+/** V3. */
+function parse(log: VerifyLog, bytes: Buffer): BundleDocument | null {
+  const { document, findings } = parseDocument(bytes);
+  log.find("V3", findings);
+  log.done("V3", 1);
+  if (document === null) return null;
+  log.document = document;
+  log.needs = new Needs(document, seedsOf(document, new PackedDerivations(new Map())));
+  const { created, product, release, sequence, systems, tier } = document;
+  Object.assign(log.bundle, { created, product, release, sequence, systems, tier });
+  return document;
+}
+
+/** V2, once the document is read. */
+function bind(log: VerifyLog, document: BundleDocument): void {
+  log.approvals = log.approvals.map((approval): CheckedApproval => {
+    if (approval.state !== "valid") return approval;
+    const { statement, file, role, keyName, keyHash } = approval;
+    const findings = checkBinding(statement, document, file);
+    log.find("V2", findings);
+    if (findings.length === 0) return approval;
+    return { state: "bad", file, role, keyName, keyHash, unverifiedStatement: statement };
+  });
+}
+
+/** V5. */
+async function checkDerivedFiles(log: VerifyLog, bundle: OpenBundle, context: Context): Promise<void> {
+  context.report({ type: "phase.started", phase: "derived files" });
+  const { findings, checked } = await checkDerived(bundle.medium, bundle.contents, context.signal);
+  log.find("V5", findings);
+  log.done("V5", checked);
+  context.report({ type: "phase.finished", phase: "derived files" });
+}
+
+/** V6, and V7 as far as no NAR is needed; gives what of V7 is. */
+function checkNamesAndClosure(log: VerifyLog, document: BundleDocument, packed: PackedDerivations) {
+  const closure = checkClosure(document, packed);
+  log.needs = new Needs(document, seedsOf(document, packed));
+  log.find("V6", closure.findings);
+  log.done("V6", document.paths.length);
+  const names = checkNames(document, packed, closure.complete);
+  log.unproven = names.unproven;
+  log.find("V7", names.findings);
+  log.find("V7", checkPins(document));
+  const { length } = names.unproven;
+  log.done(
+    "V7",
+    document.paths.length,
+    length > 0 ? `the names of ${length} paths are not proved` : undefined,
+  );
+  return names.demands;
+}
+
+/** Paths between two looks at whether to stop; their signatures take about 10 ms. */
+const SIGNATURES_AT_ONCE = 64;
+
+/** V7, item 7. */
+async function checkPathSignatures(
+  log: VerifyLog,
+  document: BundleDocument,
+  { publicKeys, context }: { readonly publicKeys: readonly PublicKey[]; readonly context: Context },
+): Promise<void> {
+  const signatures = new PathSignatures(publicKeys);
+  for (const [i, path] of document.paths.entries()) {
+    if (i % SIGNATURES_AT_ONCE === 0) await setImmediate();
+    if (context.signal.aborted) fail("INTERRUPTED");
+    signatures.add(path);
+  }
+  log.find("V7", signatures.findings);
+  log.signatures = { perKey: signatures.counts(), local: signatures.local };
+}
+
+/** Says what was not looked at. */
+function leaveOutContents(log: VerifyLog, blobs: number): void {
+  const paths = log.document?.paths.length ?? 0;
+  const steps: [Step, string][] = [
+    ["V6", "what only derivations tell is taken from the document: they were not read"],
+    ["V7", "content addresses and pins only: neither contents nor derivations were read"],
+  ];
+  for (const [step, note] of steps) log.partly(step, paths, note);
+  log.partly("V8", blobs, "presence and size only");
+  log.notRun("V9", "contents were not read");
+  log.notRun("V10", "contents were not read");
+}

@@ -1,0 +1,183 @@
+/**
+ * Gathers what the steps of a verification find, and makes the report of it. Sorted, so that it does not depend on
+ * which worker was done first.
+ */
+import { narinfoName } from "../../bundle/layout.js";
+import type { Needs } from "../../bundle/needs.js";
+import type { SignatureCount } from "../../bundle/path-signatures.js";
+import { CODES, EXIT, exitOf, type Finding } from "../../errors.js";
+import type { BundleDocument, VerifyFinding, VerifyReport, VerifyStep } from "../../generated/types.js";
+import type { CheckedApproval } from "../../trust/approval.js";
+
+export type Step = VerifyStep["step"];
+
+const TITLES: Readonly<Record<Step, string>> = {
+  V1: "names, types and sizes of files; form of the tar",
+  V2: "approvals: signatures over the document, and what they bind",
+  V3: "document: encoding, schema, meaning",
+  V5: "derived files are what the document gives",
+  V6: "closure: all that the tier promises, and nothing more",
+  V7: "names follow from contents",
+  V8: "blobs: size, SHA-256, one zstd frame, NAR hash",
+  V9: "NARs keep the grammar",
+  V10: "store paths inside outputs are declared references",
+  V11: "nothing unlisted",
+};
+
+const STEPS = Object.keys(TITLES) as Step[];
+
+/** Paths whose name is not proved, named as examples. */
+const MAX_EXAMPLES = 10;
+
+export class VerifyLog {
+  readonly bundle: VerifyReport["bundle"];
+  approvals: readonly CheckedApproval[] = [];
+  signatures: { perKey: readonly SignatureCount[]; local: number } = { perKey: [], local: 0 };
+  unproven: readonly string[] = [];
+  document: BundleDocument | null = null;
+  /** Who needs which path; known once the document is. */
+  needs: Needs | null = null;
+  readonly #steps = new Map<
+    Step,
+    { state: "passed" | "partly" | "not-run"; checked: number; note?: string }
+  >();
+  readonly #findings: { step: Step; finding: Finding }[] = [];
+  readonly #notes: VerifyReport["notes"] = [];
+
+  constructor(path: string) {
+    this.bundle = {
+      path,
+      kind: null,
+      sha256: null,
+      created: null,
+      product: null,
+      release: null,
+      sequence: null,
+      systems: null,
+      tier: null,
+    };
+  }
+
+  /** A step that was done on `checked` items; it fails by its findings. */
+  done(step: Step, checked: number, note?: string): void {
+    this.#steps.set(step, { state: "passed", checked, ...(note === undefined ? {} : { note }) });
+  }
+
+  partly(step: Step, checked: number, note: string): void {
+    this.#steps.set(step, { state: "partly", checked, note });
+  }
+
+  notRun(step: Step, note: string): void {
+    this.#steps.set(step, { state: "not-run", checked: 0, note });
+  }
+
+  find(step: Step, findings: readonly Finding[]): void {
+    for (const finding of findings) this.#findings.push({ step, finding });
+  }
+
+  note(text: string, subject: string | null = null): void {
+    this.#notes.push({ subject, text });
+  }
+
+  failed(step: Step): boolean {
+    return this.#findings.some((entry) => entry.step === step);
+  }
+
+  /** `verdict`: what it is when there are no findings. */
+  report(verdict: Exclude<VerifyReport["verdict"], "refused">): VerifyReport {
+    const { document } = this;
+    const refused = this.#findings.length > 0;
+    return {
+      format: "nix-airgap-verify",
+      verdict: refused ? "refused" : verdict,
+      exit: refused ? exitOf(this.#findings.map(({ finding }) => finding)) : EXIT.yes,
+      bundle: this.bundle,
+      steps: STEPS.map((step) => this.#step(step)),
+      findings: this.#sortedFindings(),
+      approvals: this.approvals.map(reportApproval),
+      signatures: { local: this.signatures.local, perKey: [...this.signatures.perKey] },
+      notProven: {
+        count: this.unproven.length,
+        reason: this.unproven.length === 0 ? null : this.#reasonUnproven(),
+        examples: this.unproven.slice(0, MAX_EXAMPLES),
+      },
+      notes: [...this.#notes].sort(
+        (a, b) => compare(a.subject ?? "", b.subject ?? "") || compare(a.text, b.text),
+      ),
+      totals: document === null ? null : { ...document.totals },
+    };
+  }
+
+  #step(step: Step): VerifyStep {
+    const { state, checked, note } = this.#steps.get(step) ?? { state: "not-run", checked: 0 };
+    return {
+      step,
+      title: TITLES[step],
+      state: this.failed(step) ? "failed" : state,
+      checked,
+      note: note ?? null,
+    };
+  }
+
+  #sortedFindings(): VerifyFinding[] {
+    const paths = this.#pathsByName();
+    return this.#findings
+      .map(({ step, finding }): VerifyFinding => {
+        const { code, subject, expected, actual, offset, line, hint, neededBy } = finding;
+        return {
+          code,
+          step,
+          subject: subject ?? null,
+          expected: expected ?? null,
+          actual: actual ?? null,
+          offset: offset ?? null,
+          line: line ?? null,
+          neededBy: [...(neededBy ?? this.#neededBy(subject, paths))],
+          explain: CODES[code].explain,
+          advice: hint ?? CODES[code].advice,
+        };
+      })
+      .sort(
+        (a, b) =>
+          STEPS.indexOf(a.step) - STEPS.indexOf(b.step) ||
+          compare(a.subject ?? "", b.subject ?? "") ||
+          compare(a.code, b.code) ||
+          compare(`${a.expected} ${a.actual}`, `${b.expected} ${b.actual}`),
+      );
+  }
+
+  /** Store paths by themselves, and by the name of their narinfo. */
+  #pathsByName(): Map<string, string> {
+    const names = new Map<string, string>();
+    if (this.#findings.length === 0) return names;
+    for (const { storePath } of this.document?.paths ?? []) {
+      names.set(storePath, storePath).set(narinfoName(storePath), storePath);
+    }
+    return names;
+  }
+
+  #neededBy(subject: string | undefined, paths: ReadonlyMap<string, string>): string[] {
+    // An output is `/nix/store/….drv!out`, a file in a path `/nix/store/…/flake.lock`.
+    const [named] = /^(?:\/nix\/store\/[^/!]+|[^/]+)/.exec(subject ?? "") ?? [];
+    const storePath = named === undefined ? undefined : paths.get(named);
+    if (storePath === undefined || this.needs === null) return [];
+    const by = this.needs.of(storePath);
+    return storePath === named ? by : [`path ${storePath}`, ...by];
+  }
+
+  #reasonUnproven(): string {
+    return this.document?.tier === "runtime"
+      ? "tier runtime holds no derivations, from which the names of outputs follow"
+      : "the derivations from which these names follow were not read";
+  }
+}
+
+function reportApproval(approval: CheckedApproval): VerifyReport["approvals"][number] {
+  const statement = approval.state === "valid" ? approval.statement : approval.unverifiedStatement;
+  const { file, state, role, keyName, keyHash } = approval;
+  return { file, state, role, keyName, keyHash, signedAt: statement?.predicate.signedAt ?? null };
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
