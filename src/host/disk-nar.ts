@@ -12,6 +12,7 @@ import {
   readdirSync,
   readlinkSync,
   readSync,
+  type Stats,
 } from "node:fs";
 import { fail } from "../errors.js";
 import { formatSri, hashFromDigest } from "../nix/hash.js";
@@ -123,26 +124,33 @@ const buffer = Buffer.alloc(READ_SIZE);
 function walk(path: string, visitor: TreeVisitor): void {
   const bytes = Buffer.from(path);
   try {
-    walkNode(bytes, visitor);
+    walkNode(bytes, lstatSync(bytes), visitor);
   } catch (error) {
     throw asDiskError(error, pathOf(error) ?? path);
   }
 }
 
+/** What both lstat and the entries of a directory tell; the latter spare a call for each file. */
+type NodeType = Pick<Stats, "isDirectory" | "isFile" | "isSymbolicLink">;
+
 /** Depth is bounded by the length that the system allows for a path. */
-function walkNode(path: Buffer, visitor: TreeVisitor): void {
-  const stats = lstatSync(path);
-  if (stats.isDirectory()) walkDirectory(path, visitor);
-  else if (stats.isSymbolicLink()) visitor.symlink(readlinkSync(path, { encoding: "buffer" }));
-  else if (stats.isFile()) readRegular(path, visitor);
+function walkNode(path: Buffer, type: NodeType, visitor: TreeVisitor): void {
+  if (type.isDirectory()) walkDirectory(path, visitor);
+  else if (type.isSymbolicLink()) visitor.symlink(readlinkSync(path, { encoding: "buffer" }));
+  else if (type.isFile()) readRegular(path, visitor);
   else unsupported(path);
 }
 
 function walkDirectory(path: Buffer, visitor: TreeVisitor): void {
   visitor.directoryOpen();
-  for (const name of readdirSync(path, { encoding: "buffer" }).sort(compareNames)) {
+  const entries = readdirSync(path, { encoding: "buffer", withFileTypes: true }).map((entry) => {
+    // @types/node says string, whatever the encoding.
+    const name: unknown = entry.name;
+    return { name: name as Buffer, entry };
+  });
+  for (const { name, entry } of entries.sort((a, b) => compareNames(a.name, b.name))) {
     visitor.entryOpen(name);
-    walkNode(Buffer.concat([path, SLASH, name]), visitor);
+    walkNode(Buffer.concat([path, SLASH, name]), entry, visitor);
     visitor.entryClose();
   }
   visitor.directoryClose();
@@ -151,7 +159,7 @@ function walkDirectory(path: Buffer, visitor: TreeVisitor): void {
 const SLASH = Buffer.from("/");
 
 function readRegular(path: Buffer, visitor: TreeVisitor): void {
-  // Whatever lstat saw: no symlink is followed, and a FIFO does not block.
+  // Whatever was seen before: no symlink is followed, and a FIFO does not block.
   const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const stats = fstatSync(file);
@@ -161,10 +169,12 @@ function readRegular(path: Buffer, visitor: TreeVisitor): void {
     let at = 0;
     // One byte more is asked for than there should be, so that growth shows, too.
     while (at <= size) {
-      const got = readSync(file, buffer, 0, Math.min(READ_SIZE, size - at + 1), at);
-      if (got === 0) break;
+      const want = Math.min(READ_SIZE, size - at + 1);
+      const got = readSync(file, buffer, 0, want, at);
       at += got;
-      if (at <= size) visitor.contents(buffer.subarray(0, got));
+      if (got > 0 && at <= size) visitor.contents(buffer.subarray(0, got));
+      // Less than was asked for is the end, which spares most files a second read.
+      if (got === 0 || (got < want && at === size)) break;
     }
     if (at !== size)
       fail("DISK", { subject: path.toString(), actual: "a file that changes while it is read" });
