@@ -1,6 +1,7 @@
 /**
  * What a document that fits its schema must mean (docs/format.md, section 3): sorted, unique, totals, and that
- * no value contradicts another. Left to V6 and V7: what needs the contents of flake.lock or of derivations.
+ * no value contradicts another. Left to V6 and V7: that what is named is in `paths`, under the hash it is named with,
+ * and what needs the contents of flake.lock or of derivations.
  */
 import { AirgapError, type Code, type Finding } from "../errors.js";
 import type { BundleDocument, Path } from "../generated/types.js";
@@ -16,7 +17,7 @@ const OLDEST_NIX = [2, 8] as const;
 
 /** All findings; their subjects are JSON pointers. Linear in the size of the document. */
 export function checkMeaning(document: BundleDocument): Finding[] {
-  const check = new Checker(document);
+  const check = new Checker();
   checkHead(document, check);
   checkFlake(document, check);
   checkInputs(document, check);
@@ -28,14 +29,9 @@ export function checkMeaning(document: BundleDocument): Finding[] {
   return check.findings;
 }
 
-/** Collects findings, and knows the paths. */
+/** Collects findings. */
 class Checker {
   readonly findings: Finding[] = [];
-  readonly paths: ReadonlyMap<string, Path>;
-
-  constructor(document: BundleDocument) {
-    this.paths = new Map(document.paths.map((path) => [path.storePath, path]));
-  }
 
   /** A value that contradicts another. `actual` is shown as given: quote what is not from a closed set. */
   value(subject: string, expected: string, actual: string): void {
@@ -54,15 +50,6 @@ class Checker {
       if (before < key) continue;
       const code = before === key ? "DOCUMENT_DUPLICATE" : "DOCUMENT_ORDER";
       this.add(code, `${subject}/${i}`, `a key after ${excerpt(before)}`, excerpt(key));
-    }
-  }
-
-  /** `storePath` must be in `paths`, with this NAR hash where one is given. */
-  listed(subject: string, storePath: string, narHash?: string): void {
-    const path = this.paths.get(storePath);
-    if (!path) this.value(subject, "a path that is in /paths", storePath);
-    else if (narHash !== undefined && path.narHash !== narHash) {
-      this.value(subject, `the narHash of ${storePath} in /paths, ${path.narHash}`, narHash);
     }
   }
 
@@ -102,7 +89,6 @@ function isOlderThanOldest(version: string): boolean {
 }
 
 function checkFlake({ flake, evaluation, inputs }: BundleDocument, check: Checker): void {
-  check.listed("/flake/storePath", flake.storePath, flake.narHash);
   if (flake.dir !== "" && flake.dir.split("/").some((part) => part === "" || part === "." || part === "..")) {
     check.value("/flake/dir", "a normalised path below the flake", excerpt(flake.dir));
   }
@@ -113,7 +99,6 @@ function checkFlake({ flake, evaluation, inputs }: BundleDocument, check: Checke
     const expected = evaluation.method === "topq" ? "null for method topq" : "a path for method wrapper";
     check.value("/evaluation/wrapper", expected, evaluation.wrapper ?? "null");
   }
-  if (evaluation.wrapper !== null) check.listed("/evaluation/wrapper", evaluation.wrapper);
 }
 
 /** That `parent` names a node, or the lock's root, is V6: it takes the lock. */
@@ -130,7 +115,6 @@ function checkInputs({ inputs }: BundleDocument, check: Checker): void {
     if (parent !== null && (storePath !== null || narHash !== null)) {
       check.value(subject, "no storePath and no narHash, since it lies in its parent's tree", "one");
     }
-    if (storePath !== null && narHash !== null) check.listed(`${subject}/storePath`, storePath, narHash);
   });
 }
 
@@ -141,22 +125,18 @@ function checkLine(subject: string, text: string, check: Checker): void {
   }
 }
 
-function checkRoots({ roots, systems, tier }: BundleDocument, check: Checker): void {
+function checkRoots({ roots, systems }: BundleDocument, check: Checker): void {
   const known = new Set(systems);
   // No field holds a control character, so that joining keeps the order of the fields.
   check.sorted("/roots", roots, ({ purpose, attr, drvPath }) => [purpose, attr, drvPath].join("\0"));
-  roots.forEach(({ attr, drvPath, outputs, purpose, system }, i) => {
+  roots.forEach(({ attr, outputs, purpose, system }, i) => {
     const subject = `/roots/${i}`;
     if (!known.has(system)) check.value(`${subject}/system`, "one of /systems", excerpt(system));
     if ((purpose === "evaluation") !== (attr === "")) {
       const expected = purpose === "evaluation" ? "nothing, for purpose evaluation" : "an attribute";
       check.value(`${subject}/attr`, expected, excerpt(attr));
     }
-    if (tier !== "runtime") check.listed(`${subject}/drvPath`, drvPath);
     check.sorted(`${subject}/outputs`, outputs, ({ name }) => name);
-    outputs.forEach(({ path }, j) => {
-      check.listed(`${subject}/outputs/${j}/path`, path);
-    });
   });
 }
 
@@ -193,7 +173,6 @@ function checkPath(path: Path, subject: string, check: Checker): void {
   check.sorted(`${subject}/references`, path.references, (reference) => reference);
   check.sorted(`${subject}/signatures`, path.signatures, (signature) => signature);
   check.sorted(`${subject}/kinds`, path.kinds, (kind) => kind);
-  if (path.deriver !== null) check.listed(`${subject}/deriver`, path.deriver);
   if (path.cause !== null && !path.kinds.includes("evaluation")) {
     check.value(`${subject}/cause`, "null, since its kinds do not include evaluation", path.cause);
   }
