@@ -95,6 +95,18 @@ describe("the OCI view", () => {
     }
   });
 
+  it("has the bytes that jq prints", () => {
+    const jq = (options: string, bytes: Buffer) => execFileSync("jq", [options, "."], { input: bytes });
+    const bytes = files.get(`blobs/sha256/${manifestDigest.slice(7)}`)!;
+    expect(jq("-cS", bytes).equals(bytes)).toBe(true);
+    const index = files.get("index.json")!;
+    expect(jq("-S", index).equals(index)).toBe(true);
+    expect(JSON.parse(index.toString()).manifests[0]).toMatchObject({
+      digest: manifestDigest,
+      size: bytes.length,
+    });
+  });
+
   it("leaves a layer's repetition out", () => {
     const twice = sampleDocument();
     twice.docs.push({ ...twice.docs[0]!, name: "same.txt", mediaType: "text/markdown" });
