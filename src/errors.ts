@@ -327,6 +327,11 @@ export const CODES = {
     "Run: nix store repair PATH, with the store of this run; then restore again.",
   ),
   STORE_PATH_ABSENT: code(incomplete, "a path is not in the store after the import", "Run restore again."),
+  SCRATCH_FOREIGN: code(
+    usage,
+    "the scratch store holds what this rebuild did not put there",
+    "Give --scratch another folder, or remove this one.",
+  ),
   REBUILD_DIFFERS: code(
     differ,
     "a rebuilt path differs",

@@ -80,8 +80,17 @@ export interface TreeDifference {
 
 /** The first `limit` differences of two trees, sorted by path; none where their NARs are equal. @throws as `hashPath` */
 export function compareTrees(first: string, second: string, limit: number): TreeDifference[] {
-  const here = new Map(listPath(first).map((entry) => [entry.path, entry]));
-  const there = new Map(listPath(second).map((entry) => [entry.path, entry]));
+  return compareListings(listPath(first), listPath(second), limit);
+}
+
+/** The same for trees that were listed already. */
+export function compareListings(
+  first: readonly TreeEntry[],
+  second: readonly TreeEntry[],
+  limit: number,
+): TreeDifference[] {
+  const here = new Map(first.map((entry) => [entry.path, entry]));
+  const there = new Map(second.map((entry) => [entry.path, entry]));
   const differences: TreeDifference[] = [];
   for (const path of [...new Set([...here.keys(), ...there.keys()])].sort()) {
     if (differences.length === limit) break;

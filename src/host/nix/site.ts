@@ -2,17 +2,18 @@
  * Nix as a site's half of the work runs it: a home, caches and settings of its own in a temporary folder, no substituter,
  * no registry, signatures required. Nothing of the caller's environment or configuration has a say, but where Nix is.
  */
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fail } from "../../errors.js";
 import type { Report } from "../../events.js";
-import { errorCode, withDiskErrors } from "../files.js";
+import { withDiskErrors } from "../files.js";
 import { findNix, type NixContext } from "./invoke.js";
+import { buildUsersOption } from "./packer.js";
 
 /** The folders that a fresh shell of any system has: what Nix itself starts (tar, a builder's shell) lies there. */
 const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /** Where installers put Nix, for a PATH that lacks it. */
 const USUAL_PLACES = "/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin:/usr/local/bin:/usr/bin";
-const BUILD_GROUP = "nixbld";
 
 export interface SiteNixOptions {
   /** A folder of this run's own, which exists. */
@@ -33,7 +34,7 @@ export async function siteNix({ dir, path, signal, report }: SiteNixOptions): Pr
     "require-sigs": "true",
     "trusted-public-keys": "",
     builders: "",
-    ...((await lacksBuildUsers()) ? { "build-users-group": "" } : {}),
+    ...(await buildUsersOption()),
   };
   const settings = ["experimental-features = nix-command flakes"];
   for (const [name, value] of Object.entries(options)) settings.push(`${name} = ${value}`);
@@ -59,15 +60,18 @@ export async function siteNix({ dir, path, signal, report }: SiteNixOptions): Pr
 }
 
 /**
- * Whether Nix must be told to do without build users: as root it insists on a group of them, unless the setting is
- * empty. Builders then run as root in a user namespace.
+ * Host paths for `sandbox-paths`: `/path`, `/inside=/outside`, either with `?` at the end for one that may be missing.
+ *
+ * @throws AirgapError USAGE
  */
-export async function lacksBuildUsers(): Promise<boolean> {
-  if (process.getuid?.() !== 0) return false;
-  const groups = await readFile("/etc/group", "utf8").catch((error: unknown) => {
-    if (errorCode(error) === "ENOENT") return "";
-    throw error;
+export function parseSandboxPaths(texts: readonly string[]): string[] {
+  return texts.map((text) => {
+    // The setting separates them by white space, and knows no quotes.
+    if (/^\/[^\s=?]*(=\/[^\s=?]*)?\??$/.test(text)) return text;
+    return fail("USAGE", {
+      subject: "--sandbox-path",
+      expected: "an absolute path without spaces",
+      actual: JSON.stringify(text),
+    });
   });
-  const members = new RegExp(`^${BUILD_GROUP}:[^:]*:[^:]*:(.*)$`, "m").exec(groups)?.[1] ?? "";
-  return members === "";
 }

@@ -1,0 +1,148 @@
+/**
+ * The gate: a binary cache made for one import. Its narinfos come from the document and are signed by a key that lives
+ * as long as the gate, while the NARs' bytes still come from the medium; so Nix, which keeps asking for signatures,
+ * hashes what it really reads and takes nothing else. What to import, and whether to, is the caller's business.
+ */
+import { randomBytes } from "node:crypto";
+import { createReadStream, createWriteStream } from "node:fs";
+import { mkdir, symlink, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { pipeline } from "node:stream/promises";
+import { AirgapError, fail } from "../errors.js";
+import { fingerprint, formatNarInfo, type NarInfo } from "../nix/narinfo.js";
+import { formatPublicKey, generateSecretKey, type SecretKey, signFingerprint } from "../nix/signature.js";
+import { parseStorePath } from "../nix/store-path.js";
+import { removeTree, withDiskErrors } from "./files.js";
+
+/** Bytes of blobs that are copied out of a tar at a time, unless one alone is larger. */
+export const MAX_BATCH_BYTES = 256 * 1024 * 1024;
+const COPY_SIZE = 1024 * 1024;
+
+export interface GatePath {
+  readonly narInfo: NarInfo;
+  /** Where the blob's bytes lie: in a file of its own, or in a tar. */
+  readonly blob: { readonly path: string; readonly offset: number; readonly size: number };
+}
+
+export interface Gate {
+  /** For `nix copy --from`, and as a substituter. */
+  readonly url: string;
+  /** For `trusted-public-keys`. */
+  readonly publicKey: string;
+  /** What the given paths, in their order, are to be imported in: each batch after the one before it is done. */
+  batches(storePaths: readonly string[]): string[][];
+  /** Makes the blobs of one batch readable, those of the one before no longer. @throws AirgapError DISK, NO_SPACE, INTERRUPTED */
+  stage(batch: readonly string[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Makes a gate in `dir`, which must not exist. `paths`: the whole closure of what will be imported. `blobs`: the folder
+ * whose `sha256/<hex>` are the blobs; null for a tar, from which they are copied by batches.
+ *
+ * @throws AirgapError DISK, NO_SPACE; USAGE where Nix cannot be told of such a folder
+ */
+export async function makeGate(
+  dir: string,
+  paths: readonly GatePath[],
+  { blobs, signal }: { readonly blobs: string | null; readonly signal: AbortSignal },
+): Promise<Gate> {
+  if (!isUrlSafe(dir)) {
+    fail("USAGE", { subject: dir, hint: "Set TMPDIR to a folder of letters, digits and ._+@,- only." });
+  }
+  const key = generateSecretKey(`nix-airgap-import-${randomBytes(8).toString("hex")}`);
+  await withDiskErrors(dir, async () => {
+    await mkdir(dir);
+    // Nix makes these in every cache that it opens.
+    for (const name of ["log", "nar", "realisations"]) await mkdir(join(dir, name));
+    await writeFile(join(dir, "nix-cache-info"), "StoreDir: /nix/store\n");
+    for (const { narInfo } of paths) {
+      const name = `${parseStorePath(narInfo.storePath).hashPart}.narinfo`;
+      await writeFile(join(dir, name), formatNarInfo(signed(narInfo, key)));
+    }
+    if (blobs === null) await mkdir(join(dir, "blobs/sha256"), { recursive: true });
+    else await symlink(blobs, join(dir, "blobs"));
+  });
+  const byPath = new Map(paths.map((path) => [path.narInfo.storePath, path]));
+  const common = {
+    url: `file://${dir}`,
+    publicKey: formatPublicKey(key.publicKey),
+    close: () => removeTree(dir),
+  };
+  if (blobs !== null) return { ...common, batches: (all) => [[...all]], stage: async () => {} };
+  const staging = join(dir, "blobs/sha256");
+  return {
+    ...common,
+    batches: (all) => cutBatches(all, byPath),
+    async stage(batch) {
+      await removeTree(staging);
+      await withDiskErrors(staging, () => mkdir(staging));
+      for (const blob of blobsOf(batch, byPath).values()) await copyBlob(blob, staging, signal);
+    },
+  };
+}
+
+/** Whether a folder can be named in a `file://` URL as it is: Nix versions disagree on what escapes mean there. */
+export function isUrlSafe(dir: string): boolean {
+  return /^[\w./+@,-]+$/.test(dir);
+}
+
+/** Content-addressed paths need no signature: their name says what they hold. */
+function signed(narInfo: NarInfo, key: SecretKey): NarInfo {
+  if (narInfo.ca !== undefined) return narInfo;
+  return { ...narInfo, signatures: [...narInfo.signatures, signFingerprint(fingerprint(narInfo), key)] };
+}
+
+interface Blob {
+  readonly name: string;
+  readonly path: string;
+  readonly offset: number;
+  readonly size: number;
+}
+
+/** By name: paths with the same NAR share one. */
+function blobsOf(batch: readonly string[], byPath: ReadonlyMap<string, GatePath>): Map<string, Blob> {
+  const blobs = new Map<string, Blob>();
+  for (const storePath of batch) {
+    const { narInfo, blob } = byPath.get(storePath)!;
+    const name = basename(narInfo.url);
+    blobs.set(name, { ...blob, name });
+  }
+  return blobs;
+}
+
+function cutBatches(storePaths: readonly string[], byPath: ReadonlyMap<string, GatePath>): string[][] {
+  const batches: string[][] = [];
+  let staged = new Set<string>();
+  let bytes = 0;
+  for (const storePath of storePaths) {
+    const { narInfo, blob } = byPath.get(storePath)!;
+    const added = staged.has(narInfo.url) ? 0 : blob.size;
+    const batch = batches.at(-1);
+    if (batch !== undefined && bytes + added <= MAX_BATCH_BYTES) {
+      batch.push(storePath);
+      bytes += added;
+    } else {
+      batches.push([storePath]);
+      staged = new Set();
+      bytes = blob.size;
+    }
+    staged.add(narInfo.url);
+  }
+  return batches;
+}
+
+async function copyBlob(
+  { name, path, offset, size }: Blob,
+  folder: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const to = join(folder, name);
+  const source = createReadStream(path, { start: offset, end: offset + size - 1, highWaterMark: COPY_SIZE });
+  const target = createWriteStream(to, { flags: "wx" });
+  await withDiskErrors(to, () => pipeline(source, target, { signal })).catch((error: unknown) => {
+    if (signal.aborted) throw new AirgapError("INTERRUPTED", { subject: "import" }, { cause: error });
+    throw error;
+  });
+  if (target.bytesWritten !== size) fail("DISK", { subject: path, actual: "a file that became shorter" });
+}

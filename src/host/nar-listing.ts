@@ -1,0 +1,86 @@
+/**
+ * What a blob's NAR holds, file by file with hashes, without unpacking it: the other side of comparing a bundle's path with
+ * a tree on disk. Synchronous.
+ */
+import { createHash, type Hash as Hasher } from "node:crypto";
+import { closeSync, constants, openSync, readSync } from "node:fs";
+import { AirgapError, fail } from "../errors.js";
+import { formatSri, hashFromDigest } from "../nix/hash.js";
+import { NarParser, type NarVisitor } from "../nix/nar.js";
+import type { TreeEntry } from "./disk-nar.js";
+import { asDiskError } from "./files.js";
+import { ZstdDecoder } from "./zstd.js";
+
+const READ_SIZE = 256 * 1024;
+
+export interface BlobNar {
+  /** Names it in errors: its store path. */
+  readonly subject: string;
+  readonly file: { readonly path: string; readonly offset: number; readonly size: number };
+  /** SRI: what was verified. */
+  readonly narHash: string;
+  readonly narSize: number;
+}
+
+/**
+ * All entries, each folder before what it holds, paths as `listPath` gives them.
+ *
+ * @throws AirgapError NAR_HASH where the medium changed since it was verified (or a code of zstd or NAR), DISK
+ */
+export function listBlob(blob: BlobNar): TreeEntry[] {
+  const { subject, narHash, narSize } = blob;
+  const entries: TreeEntry[] = [];
+  const parser = new NarParser(lister(entries), subject);
+  const hasher = createHash("sha256");
+  const decoder = new ZstdDecoder();
+  decoder.reset(subject);
+  let size = 0;
+  for (const chunk of pieces(blob.file)) {
+    for (const bytes of decoder.decode(chunk)) {
+      size += bytes.length;
+      if (size > narSize) fail("NAR_SIZE", { subject, expected: `${narSize} bytes`, actual: "more" });
+      hasher.update(bytes);
+      parser.update(bytes);
+    }
+  }
+  decoder.end();
+  parser.end();
+  const actual = formatSri(hashFromDigest("sha256", hasher.digest()));
+  if (actual !== narHash) fail("NAR_HASH", { subject, expected: narHash, actual });
+  return entries;
+}
+
+function lister(entries: TreeEntry[]): NarVisitor {
+  let file = { path: "", executable: false, size: 0 };
+  let hasher: Hasher = createHash("sha256");
+  return {
+    directoryEnter: (path) => entries.push({ path, type: "directory" }),
+    symlink: (path, target) => entries.push({ path, type: "symlink", target }),
+    regular({ path, executable, size }) {
+      file = { path, executable, size };
+      hasher = createHash("sha256");
+    },
+    contents: (chunk, start, end) => hasher.update(chunk.subarray(start, end)),
+    regularEnd: () => entries.push({ ...file, type: "regular", sha256: hasher.digest("hex") }),
+  };
+}
+
+/** Each valid until the next. */
+function* pieces({ path, offset, size }: BlobNar["file"]): Generator<Buffer> {
+  try {
+    const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      const buffer = Buffer.alloc(READ_SIZE);
+      for (let at = 0; at < size; ) {
+        const got = readSync(file, buffer, 0, Math.min(READ_SIZE, size - at), offset + at);
+        if (got === 0) return;
+        yield buffer.subarray(0, got);
+        at += got;
+      }
+    } finally {
+      closeSync(file);
+    }
+  } catch (error) {
+    throw error instanceof AirgapError ? error : asDiskError(error, path);
+  }
+}

@@ -1,0 +1,413 @@
+/**
+ * rebuild: builds what a verified bundle promises to rebuild, in a scratch store that holds nothing else, sandboxed and
+ * without network, and compares every result with the document. This machine's own store is never touched.
+ */
+import { mkdir, readdir, rename } from "node:fs/promises";
+import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { blobName } from "../bundle/layout.js";
+import { PackedDerivations } from "../bundle/packed.js";
+import { AirgapError, EXIT, exitOf, type Finding, fail } from "../errors.js";
+import type { Path, RebuildReport, RebuiltDerivation } from "../generated/types.js";
+import { VERSION } from "../generated/version.js";
+import { compareListings, listPath, type TreeDifference } from "../host/disk-nar.js";
+import { makeTempDir, removeTree, requireSpace, withDiskErrors } from "../host/files.js";
+import type { Gate } from "../host/gate.js";
+import { importPaths } from "../host/import.js";
+import { listBlob } from "../host/nar-listing.js";
+import { type NixContext, type NixLogEvent, realise, version } from "../host/nix/index.js";
+import { parseSandboxPaths, siteNix } from "../host/nix/site.js";
+import { realPath } from "../host/store.js";
+import type { PublicKey } from "../nix/signature.js";
+import { formatTime } from "../time.js";
+import { checkOnDisk, hashOnDisk } from "./check-disk.js";
+import type { Context } from "./context.js";
+import { gateTo } from "./gate-paths.js";
+import { PhaseClock } from "./phase-clock.js";
+import { buildable, importable, planRebuild, type RebuildPlan, type RebuildTier } from "./rebuild/plan.js";
+import { type Scratch, scratchContents, unusable, withScratch } from "./rebuild/scratch.js";
+import {
+  type BuildOutcome,
+  countVerdicts,
+  findingsOf,
+  judge,
+  type RebuildCounts,
+  summarise,
+} from "./rebuild/verdict.js";
+import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
+import type { VerifiedBundle } from "./verify/verified-bundle.js";
+import { verifyToBundle } from "./verify.js";
+
+export interface RebuildOptions {
+  readonly publicKeys: readonly PublicKey[];
+  /** Default: the bundle's tier. */
+  readonly from?: RebuildTier;
+  /** A folder for the scratch store, which is kept, and resumed from; default: a temporary one. */
+  readonly scratch?: string;
+  /** Host paths that are lent to builders. */
+  readonly sandboxPaths: readonly string[];
+  /** Builds at a time. */
+  readonly jobs?: number;
+  /** Processors for each build; 0 for all. */
+  readonly cores?: number;
+  readonly keepFailed: boolean;
+  readonly dryRun: boolean;
+}
+
+/** Lines of a failed build's log that a report has. */
+const LOG_LINES = 20;
+/** Files named for one output that differs. */
+const MAX_DIFFERENCES = 10;
+
+/**
+ * @throws AirgapError of exit 2 only (USAGE, SCRATCH_FOREIGN, BUNDLE_NOT_FOUND, …). All else is in the report.
+ */
+export async function rebuild(
+  bundlePath: string,
+  options: RebuildOptions,
+  context: Context,
+): Promise<RebuildReport> {
+  return new Run(bundlePath, options, context).toReport();
+}
+
+type Outcome = Pick<RebuildReport, "verdict" | "exit" | "findings">;
+
+/** One rebuild, and what its report says so far. */
+class Run {
+  readonly #bundlePath: string;
+  readonly #options: RebuildOptions;
+  readonly #context: Context;
+  readonly #clock: PhaseClock;
+  readonly #sandboxPaths: readonly string[];
+  #bundle: VerifiedBundle | null = null;
+  #from: RebuildTier;
+  #startedWith: RebuildReport["startedWith"] = null;
+  #derivations: RebuiltDerivation[] = [];
+  #counts: RebuildCounts | null = null;
+  #scratch: string | null = null;
+  #kept: string[] = [];
+  #nixVersion: string | null = null;
+
+  constructor(bundlePath: string, options: RebuildOptions, context: Context) {
+    this.#bundlePath = bundlePath;
+    this.#options = options;
+    this.#context = context;
+    this.#clock = new PhaseClock(context);
+    this.#sandboxPaths = parseSandboxPaths(options.sandboxPaths);
+    this.#from = options.from ?? "source";
+  }
+
+  async toReport(): Promise<RebuildReport> {
+    const startedAt = this.#now();
+    const tempDir = await makeTempDir("nix-airgap-rebuild-", this.#context.tmpDir);
+    try {
+      return this.#report(startedAt, await this.#rebuild(tempDir));
+    } catch (error) {
+      if (!(error instanceof AirgapError) || error.exit === EXIT.usage) throw error;
+      return this.#report(startedAt, outcome("failed", [{ ...error.details, code: error.code }]));
+    } finally {
+      await removeTree(tempDir);
+    }
+  }
+
+  async #rebuild(tempDir: string): Promise<Outcome> {
+    const { publicKeys, dryRun, scratch: scratchDir } = this.#options;
+    const { report, bundle } = await verifyToBundle(
+      this.#bundlePath,
+      { publicKeys, integrityOnly: false, documentOnly: false, allowExtra: false },
+      this.#context,
+    );
+    if (bundle === null) return { verdict: "refused", exit: report.exit, findings: verifyFindings(report) };
+    this.#bundle = bundle;
+    const { document, documentSha256 } = bundle;
+    const packed = new PackedDerivations(bundle.derivations);
+    const tooLow = this.#chooseTier(document.tier);
+    if (tooLow !== null) return outcome("refused", [tooLow]);
+    const plan = planRebuild(document, packed, this.#from);
+    this.#startedWith = describeStart(plan, bundle, packed);
+    if (dryRun) {
+      this.#counts = { ...countVerdicts([], 0), toBuild: plan.build.size };
+      return outcome("planned", []);
+    }
+    const nix = await this.#nix(tempDir);
+    const owner = `${documentSha256} ${this.#from}`;
+    return withScratch(scratchDir, owner, this.#context, async (scratch) => {
+      this.#scratch = scratch.kept;
+      await requireSpace(scratch.store.realStoreDir, this.#startedWith?.narBytes ?? 0);
+      const before = await scratchContents(scratch, plan, nix);
+      const wrong = await this.#checkImported(scratch, plan, before.valid);
+      if (wrong.length > 0) return outcome("refused", unusable(wrong, scratch.kept));
+      const gate = await gateTo(bundle, join(tempDir, "gate"), this.#context.signal);
+      const builds = new Builds();
+      await this.#build({ plan, packed, scratch, nix, gate, builds });
+      const resumed = [...plan.build].filter(([, derivation]) =>
+        [...derivation.outputs.values()].every((output) => "path" in output && before.built.has(output.path)),
+      ).length;
+      return this.#judge({ plan, packed, scratch, bundle, nix, builds, resumed });
+    });
+  }
+
+  #chooseTier(tier: "runtime" | RebuildTier): Finding | null {
+    const from = this.#options.from ?? (tier === "runtime" ? "build" : tier);
+    this.#from = from;
+    if (tier === "source" || tier === from) return null;
+    return {
+      code: "TIER_TOO_LOW",
+      subject: this.#bundlePath,
+      expected: `tier ${from}`,
+      actual: `tier ${tier}`,
+    };
+  }
+
+  async #nix(tempDir: string): Promise<NixContext> {
+    const { signal, report, env } = this.#context;
+    const { jobs, cores } = this.#options;
+    const nix = await siteNix({ dir: join(tempDir, "nix"), path: env["PATH"], signal, report });
+    this.#nixVersion = await version(nix);
+    const builds = join(tempDir, "builds");
+    await withDiskErrors(builds, () => mkdir(builds));
+    const options = {
+      ...nix.options,
+      sandbox: "true",
+      "sandbox-fallback": "false",
+      ...(this.#sandboxPaths.length > 0 ? { "sandbox-paths": this.#sandboxPaths.join(" ") } : {}),
+      "max-jobs": String(jobs ?? this.#context.threads ?? 1),
+      ...(cores === undefined ? {} : { cores: String(cores) }),
+    };
+    return { ...nix, options, env: { ...nix.env, TMPDIR: builds } };
+  }
+
+  /** What an earlier run imported is believed only once it was read back. */
+  #checkImported(scratch: Scratch, plan: RebuildPlan, valid: ReadonlySet<string>): Promise<Finding[]> {
+    const there = plan.imports.filter(({ storePath }) => valid.has(storePath));
+    if (there.length === 0) return Promise.resolve([]);
+    return this.#clock.phase(
+      "check what is there",
+      { items: there.length, bytes: sumSizes(there) },
+      (progress) => checkOnDisk(scratch.store, there, this.#context, progress),
+    );
+  }
+
+  /**
+   * Imports and builds in turns, until neither can go on. One turn is the rule; an input that refers to another root's
+   * output waits until that was built.
+   */
+  async #build(parts: BuildParts): Promise<void> {
+    const { plan, packed, scratch, nix, gate, builds } = parts;
+    const tried = new Set<string>();
+    let { valid } = await scratchContents(scratch, plan, nix);
+    for (;;) {
+      const imports = importable(
+        plan.imports.filter(({ storePath }) => !valid.has(storePath)),
+        valid,
+      );
+      await this.#import(imports, scratch, nix, gate);
+      const there = new Set([...valid, ...imports.map(({ storePath }) => storePath)]);
+      const targets = buildable(plan, packed, there).filter((drvPath) => !tried.has(drvPath));
+      if (targets.length === 0) return;
+      // Nothing that the tier does not promise may be there to build with.
+      await scratchContents(scratch, plan, nix);
+      for (const drvPath of targets) tried.add(drvPath);
+      await this.#realise(targets, builds, parts);
+      ({ valid } = await scratchContents(scratch, plan, nix));
+    }
+  }
+
+  async #import(paths: readonly Path[], scratch: Scratch, nix: NixContext, gate: Gate): Promise<void> {
+    if (paths.length === 0) return;
+    const sizes = new Map(paths.map(({ storePath, narSize }) => [storePath, narSize]));
+    await this.#clock.phase("import", { items: paths.length, bytes: sumSizes(paths) }, async (progress) => {
+      let [items, bytes] = [0, 0];
+      await importPaths(nix, gate, [...sizes.keys()], {
+        store: scratch.store.uri,
+        onImported(storePath) {
+          items += 1;
+          bytes += sizes.get(storePath) ?? 0;
+          progress(items, bytes, storePath);
+        },
+      });
+    });
+  }
+
+  async #realise(targets: readonly string[], builds: Builds, { scratch, nix }: BuildParts): Promise<void> {
+    const { keepFailed } = this.#options;
+    await this.#clock.phase("build", { items: targets.length }, async (progress) => {
+      const onEvent = (event: NixLogEvent): void => {
+        builds.take(event);
+        progress(builds.finished, undefined, builds.running);
+      };
+      const result = await realise(nix, targets, {
+        store: scratch.store.uri,
+        keepGoing: true,
+        keepFailed,
+        onEvent,
+      });
+      if (result.ok || builds.started.size > 0) return;
+      // Nix did not get as far as a build: that says nothing about the bundle.
+      fail("NIX_FAILED", {
+        subject: "nix-store --realise",
+        actual: result.message,
+        ...(/sandbox|namespace|unshare|clone/i.test(result.message)
+          ? { hint: "Builds need a sandbox: run as root, or where users may make namespaces." }
+          : {}),
+      });
+    });
+  }
+
+  async #judge(parts: JudgeParts): Promise<Outcome> {
+    const { plan, packed, scratch, bundle, nix, builds, resumed } = parts;
+    const { document } = bundle;
+    const { built } = await scratchContents(scratch, plan, nix);
+    const byPath = new Map(document.paths.map((path) => [path.storePath, path]));
+    const outputs = [...built].sort().map((storePath) => ({
+      storePath,
+      narSize: byPath.get(storePath)?.narSize ?? 0,
+    }));
+    const actual = await this.#clock.phase(
+      "compare",
+      { items: outputs.length, bytes: sumSizes(outputs) },
+      (progress) => hashOnDisk(scratch.store, outputs, this.#context, progress),
+    );
+    const differences = new Map<string, TreeDifference[]>();
+    for (const [storePath, narHash] of actual) {
+      const expected = byPath.get(storePath);
+      if (expected === undefined || expected.narHash === narHash) continue;
+      await setImmediate();
+      differences.set(storePath, firstDifferences(bundle, expected, realPath(scratch.store, storePath)));
+    }
+    const { started, logs } = builds;
+    const outcomes: BuildOutcome = { actual, started, logs, differences };
+    this.#derivations = judge(plan, document, packed, outcomes);
+    this.#counts = countVerdicts(this.#derivations, resumed);
+    this.#kept = await this.#keepFailed(nix);
+    const findings = findingsOf(this.#derivations);
+    if (findings.length === 0) return outcome("identical", []);
+    return outcome(findings[0]?.code === "REBUILD_DIFFERS" ? "differs" : "failed", findings);
+  }
+
+  /** Folders of failed builds, moved to where they are not removed. */
+  async #keepFailed(nix: NixContext): Promise<string[]> {
+    const from = nix.env["TMPDIR"]!;
+    const names = (await withDiskErrors(from, () => readdir(from))).filter((name) =>
+      name.startsWith("nix-build-"),
+    );
+    if (!this.#options.keepFailed || names.length === 0) return [];
+    const to = await makeTempDir("nix-airgap-failed-", this.#context.tmpDir);
+    for (const name of names) await withDiskErrors(to, () => rename(join(from, name), join(to, name)));
+    return names.sort().map((name) => join(to, name));
+  }
+
+  #report(startedAt: string, { verdict, exit, findings }: Outcome): RebuildReport {
+    const prebuilt = this.#startedWith?.prebuilt ?? [];
+    return {
+      bundle: this.#bundle === null ? null : reportedBundle(this.#bundle),
+      counts: this.#counts,
+      derivations: this.#derivations,
+      dryRun: this.#options.dryRun,
+      exit,
+      findings,
+      finishedAt: this.#now(),
+      format: "nix-airgap-rebuild",
+      from: this.#from,
+      kept: this.#kept,
+      phases: this.#clock.phases,
+      sandbox: { paths: [...this.#sandboxPaths] },
+      scratch: this.#scratch,
+      startedAt,
+      startedWith: this.#startedWith,
+      summary: this.#summary(verdict, prebuilt),
+      tools: { nix: this.#nixVersion, nixAirgap: VERSION },
+      verdict,
+    };
+  }
+
+  #summary(verdict: RebuildReport["verdict"], prebuilt: readonly { readonly path: string }[]): string {
+    const counts = this.#counts;
+    if (verdict === "planned") return `${counts?.toBuild ?? 0} derivations to build from tier ${this.#from}`;
+    if (counts === null) return "nothing was rebuilt";
+    return summarise(counts, this.#from, prebuilt, this.#sandboxPaths);
+  }
+
+  #now(): string {
+    return formatTime(Math.floor(this.#context.now().getTime() / 1000));
+  }
+}
+
+interface BuildParts {
+  readonly plan: RebuildPlan;
+  readonly packed: PackedDerivations;
+  readonly scratch: Scratch;
+  readonly nix: NixContext;
+  readonly gate: Gate;
+  readonly builds: Builds;
+}
+
+interface JudgeParts extends Omit<BuildParts, "gate"> {
+  readonly bundle: VerifiedBundle;
+  /** Derivations that an earlier run built. */
+  readonly resumed: number;
+}
+
+/** What Nix says about the builds that it runs. */
+class Builds {
+  readonly started = new Set<string>();
+  readonly logs = new Map<string, string[]>();
+  readonly #running = new Set<string>();
+  finished = 0;
+
+  /** One of those that run now, for people. */
+  get running(): string | undefined {
+    return [...this.#running][0];
+  }
+
+  take(event: NixLogEvent): void {
+    if (event.type === "build-line") {
+      const lines = this.logs.get(event.subject) ?? [];
+      lines.push(event.line);
+      if (lines.length > LOG_LINES) lines.shift();
+      this.logs.set(event.subject, lines);
+    } else if (event.type === "started" && event.kind === "build") {
+      this.started.add(event.subject);
+      this.#running.add(event.subject);
+    } else if (event.type === "finished" && event.kind === "build") {
+      this.#running.delete(event.subject);
+      this.finished += 1;
+    }
+  }
+}
+
+function firstDifferences(bundle: VerifiedBundle, path: Path, onDisk: string): TreeDifference[] {
+  const { storePath, blob, narHash, narSize } = path;
+  const file = bundle.medium.files.get(blobName(blob)) ?? fail("BLOB_MISSING", { subject: blobName(blob) });
+  const original = listBlob({ subject: storePath, file, narHash, narSize });
+  return compareListings(original, listPath(onDisk), MAX_DIFFERENCES);
+}
+
+function describeStart(
+  plan: RebuildPlan,
+  bundle: VerifiedBundle,
+  packed: PackedDerivations,
+): NonNullable<RebuildReport["startedWith"]> {
+  const { imports } = plan;
+  const derivations = imports.filter(({ storePath }) => storePath.endsWith(".drv")).length;
+  const outputs = imports.filter(({ storePath }) => packed.outputs.has(storePath)).length;
+  return {
+    derivations,
+    narBytes: sumSizes(imports),
+    outputs,
+    paths: imports.length,
+    prebuilt: imports.flatMap(({ storePath }) => {
+      const files = bundle.prebuilt.get(storePath);
+      return files === undefined ? [] : [{ files: [...files], path: storePath }];
+    }),
+    sources: imports.length - derivations - outputs,
+  };
+}
+
+function outcome(verdict: Outcome["verdict"], findings: readonly Finding[]): Outcome {
+  return { verdict, exit: exitOf(findings), findings: reportedFindings(findings) };
+}
+
+function sumSizes(paths: readonly { readonly narSize: number }[]): number {
+  return paths.reduce((sum, { narSize }) => sum + narSize, 0);
+}

@@ -1,0 +1,304 @@
+/**
+ * restore: a verified bundle enters a Nix store on this machine. Plans, imports through the gate, then believes only
+ * what it reads back from disk. The receipt tells all of it, also when it did not end well.
+ */
+import { mkdir } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { linkNames, mainProgram, siteCommands } from "../bundle/site-commands.js";
+import { AirgapError, EXIT, exitOf, type Finding } from "../errors.js";
+import type { Path, RestoreReceipt, Root } from "../generated/types.js";
+import { VERSION } from "../generated/version.js";
+import {
+  exists,
+  fileSystemOf,
+  makeTempDir,
+  removeTree,
+  requireSpace,
+  withDiskErrors,
+  writeFileAtomic,
+} from "../host/files.js";
+import { makeRoots, parseRootName } from "../host/gc-roots.js";
+import { importPaths } from "../host/import.js";
+import { withLock } from "../host/lock.js";
+import { invalidPaths, type NixContext, version } from "../host/nix/index.js";
+import { parseSandboxPaths, siteNix } from "../host/nix/site.js";
+import { checkOutLinks, writeOutLinks } from "../host/out-links.js";
+import { programsIn } from "../host/programs.js";
+import { realPath, resolveStore, type TargetStore } from "../host/store.js";
+import type { PublicKey } from "../nix/signature.js";
+import { formatTime } from "../time.js";
+import { checkOnDisk } from "./check-disk.js";
+import type { Context } from "./context.js";
+import { gateTo } from "./gate-paths.js";
+import { PhaseClock } from "./phase-clock.js";
+import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
+import { planRestore, type RestorePlan } from "./restore/plan.js";
+import { dropRepair, withRepair } from "./restore/repair.js";
+import type { VerifiedBundle } from "./verify/verified-bundle.js";
+import { verifyToBundle } from "./verify.js";
+
+export interface RestoreOptions {
+  readonly publicKeys: readonly PublicKey[];
+  /** As `nix --store` takes it; default: this machine's. */
+  readonly store?: string;
+  /** Default: PRODUCT-RELEASE. */
+  readonly gcRoot?: string;
+  /** A folder for short symlinks to the outputs. */
+  readonly outLink?: string;
+  /** Host paths that `nix develop` may lend to its builder afterwards. */
+  readonly sandboxPaths: readonly string[];
+  readonly dryRun: boolean;
+  /** A file for the receipt. */
+  readonly receipt?: string;
+}
+
+/**
+ * Imports nothing unless all of the bundle holds, and what the store already has of it. Whatever stops it later leaves a
+ * store that the next run completes.
+ *
+ * @throws AirgapError of exit 2 only (USAGE, OUT_EXISTS, BUNDLE_NOT_FOUND, …), before anything is done; and DISK where
+ * the receipt cannot be written. All else is in the receipt.
+ */
+export async function restore(
+  bundlePath: string,
+  options: RestoreOptions,
+  context: Context,
+): Promise<RestoreReceipt> {
+  const store = await resolveStore(options.store, context.cwd);
+  const run = new Run(bundlePath, store, options, context);
+  const receipt = await run.toReceipt();
+  if (options.receipt !== undefined) {
+    await writeFileAtomic(resolve(context.cwd, options.receipt), `${JSON.stringify(receipt, null, 2)}\n`);
+  }
+  return receipt;
+}
+
+type Outcome = Pick<RestoreReceipt, "verdict" | "exit" | "findings">;
+
+/** One restore, and what its receipt says so far. */
+class Run {
+  readonly #bundlePath: string;
+  readonly #store: TargetStore;
+  readonly #options: RestoreOptions;
+  readonly #context: Context;
+  readonly #clock: PhaseClock;
+  readonly #sandboxPaths: readonly string[];
+  readonly #gcRoot: string | undefined;
+  #bundle: VerifiedBundle | null = null;
+  #plan: RestorePlan | null = null;
+  #space: RestoreReceipt["space"] = null;
+  #imported = 0;
+  #checked = 0;
+  #gcRoots: string | null = null;
+  #roots: RestoreReceipt["roots"] = [];
+  #nixVersion: string | null = null;
+
+  constructor(bundlePath: string, store: TargetStore, options: RestoreOptions, context: Context) {
+    this.#bundlePath = bundlePath;
+    this.#store = store;
+    this.#options = options;
+    this.#context = context;
+    this.#clock = new PhaseClock(context);
+    this.#sandboxPaths = parseSandboxPaths(options.sandboxPaths);
+    this.#gcRoot = options.gcRoot === undefined ? undefined : parseRootName(options.gcRoot);
+  }
+
+  async toReceipt(): Promise<RestoreReceipt> {
+    const startedAt = this.#now();
+    const tempDir = await makeTempDir("nix-airgap-restore-", this.#context.tmpDir);
+    try {
+      return this.#receipt(startedAt, await this.#restore(tempDir));
+    } catch (error) {
+      if (!(error instanceof AirgapError) || error.exit === EXIT.usage) throw error;
+      return this.#receipt(startedAt, outcome("failed", [{ ...error.details, code: error.code }]));
+    } finally {
+      await removeTree(tempDir);
+    }
+  }
+
+  async #restore(tempDir: string): Promise<Outcome> {
+    const { publicKeys, dryRun, outLink } = this.#options;
+    const { signal, report, env } = this.#context;
+    const { report: verification, bundle } = await verifyToBundle(
+      this.#bundlePath,
+      { publicKeys, integrityOnly: false, documentOnly: false, allowExtra: false },
+      this.#context,
+    );
+    if (bundle === null) {
+      return { verdict: "refused", exit: verification.exit, findings: verifyFindings(verification) };
+    }
+    this.#bundle = bundle;
+    const nix = await siteNix({ dir: join(tempDir, "nix"), path: env["PATH"], signal, report });
+    this.#nixVersion = await version(nix);
+    const links = this.#links(bundle);
+    if (outLink !== undefined) await checkOutLinks(this.#absolute(outLink), links.values());
+    if (dryRun) {
+      await this.#makePlan(bundle, nix, tempDir);
+      return outcome("planned", []);
+    }
+    const lockDir = join(this.#store.stateDir, "nix-airgap");
+    await withDiskErrors(lockDir, () => mkdir(lockDir, { recursive: true }));
+    return withLock(join(lockDir, "restore.lock"), async () => {
+      const plan = await this.#makePlan(bundle, nix, tempDir);
+      const findings = await this.#execute(bundle, plan, nix, tempDir);
+      if (findings.length > 0) return outcome(this.#imported > 0 ? "failed" : "refused", findings);
+      await this.#describeRoots(bundle, nix, links);
+      return outcome("complete", findings);
+    });
+  }
+
+  async #makePlan(
+    { document, medium }: VerifiedBundle,
+    nix: NixContext,
+    tempDir: string,
+  ): Promise<RestorePlan> {
+    const all = document.paths.map(({ storePath }) => storePath);
+    const isNew =
+      !(await exists(join(this.#store.stateDir, "db/db.sqlite"))) && this.#store.kind !== "daemon";
+    const invalid = isNew ? new Set(all) : await invalidPaths(nix, all, this.#store.uri);
+    const plan = planRestore(document, invalid, medium.kind);
+    this.#plan = plan;
+    const { freeBytes } = await fileSystemOf(this.#store.realStoreDir);
+    this.#space = { needed: plan.needed, free: freeBytes, staging: plan.staging };
+    await requireSpace(this.#store.realStoreDir, plan.needed);
+    await requireSpace(tempDir, plan.staging);
+    return plan;
+  }
+
+  /** What the store has must hold before anything is added; what was added, before it is called complete. */
+  async #execute(
+    bundle: VerifiedBundle,
+    plan: RestorePlan,
+    nix: NixContext,
+    tempDir: string,
+  ): Promise<Finding[]> {
+    const wrongBefore = await this.#check("check what is there", plan.present);
+    if (wrongBefore.length > 0) return this.#withRepair(wrongBefore, bundle, nix);
+
+    const { product, release, paths } = bundle.document;
+    const name = this.#gcRoot ?? `${product}-${release}`;
+    const roots = await makeRoots(
+      this.#store,
+      name,
+      paths.map(({ storePath }) => storePath),
+    );
+    const gate = await gateTo(bundle, join(tempDir, "gate"), this.#context.signal);
+    const { missing, importBytes } = plan;
+    const sizes = new Map(missing.map(({ storePath, narSize }) => [storePath, narSize]));
+    await this.#clock.phase("import", { items: missing.length, bytes: importBytes }, async (progress) => {
+      let bytes = 0;
+      await importPaths(nix, gate, [...sizes.keys()], {
+        store: this.#store.uri,
+        onImported: (storePath) => {
+          this.#imported += 1;
+          bytes += sizes.get(storePath) ?? 0;
+          progress(this.#imported, bytes, storePath);
+        },
+      });
+    });
+    const wrongAfter = await this.#check("check on disk", missing);
+    if (wrongAfter.length > 0) return this.#withRepair(wrongAfter, bundle, nix);
+    await roots.commit();
+    await dropRepair(this.#store);
+    this.#gcRoots = roots.path;
+    return [];
+  }
+
+  async #check(phase: string, paths: readonly Path[]): Promise<Finding[]> {
+    if (paths.length === 0) return [];
+    const bytes = paths.reduce((sum, { narSize }) => sum + narSize, 0);
+    const findings = await this.#clock.phase(phase, { items: paths.length, bytes }, (progress) =>
+      checkOnDisk(this.#store, paths, this.#context, progress),
+    );
+    this.#checked += paths.length - findings.length;
+    return findings;
+  }
+
+  #withRepair(findings: readonly Finding[], bundle: VerifiedBundle, nix: NixContext): Promise<Finding[]> {
+    return withRepair(findings, { bundle, store: this.#store, nix, context: this.#context });
+  }
+
+  /** Names of symlinks by output path. */
+  #links({ document }: VerifiedBundle): Map<string, string> {
+    const taken = new Set<string>();
+    return new Map(outputRoots(document.roots).flatMap((root) => [...linkNames(root, taken)]));
+  }
+
+  async #describeRoots(
+    { document }: VerifiedBundle,
+    nix: NixContext,
+    links: ReadonlyMap<string, string>,
+  ): Promise<void> {
+    const { outLink } = this.#options;
+    const dir = outLink === undefined ? null : this.#absolute(outLink);
+    const target = (path: string) => (this.#store.kind === "chroot" ? realPath(this.#store, path) : path);
+    if (dir !== null) {
+      await writeOutLinks(dir, new Map([...links].map(([path, name]) => [name, target(path)])));
+    }
+    const buildUsers = nix.options["build-users-group"];
+    const settings = {
+      storeUri: this.#store.uri,
+      sandboxPaths: this.#sandboxPaths,
+      options: buildUsers === undefined ? {} : { "build-users-group": buildUsers },
+    };
+    for (const root of outputRoots(document.roots)) {
+      const main = root.outputs.find(({ name }) => name === "out") ?? root.outputs[0]!;
+      const program = mainProgram(root, await programsIn(realPath(this.#store, main.path)));
+      this.#roots.push({
+        attr: root.attr,
+        commands: siteCommands(document, root, settings, program),
+        drvPath: root.drvPath,
+        outputs: root.outputs.map(({ name, path }) => ({
+          link: dir === null ? null : join(dir, links.get(path)!),
+          name,
+          path,
+        })),
+      });
+    }
+  }
+
+  #receipt(startedAt: string, { verdict, exit, findings }: Outcome): RestoreReceipt {
+    const { uri, kind, realStoreDir } = this.#store;
+    const plan = this.#plan;
+    return {
+      bundle: this.#bundle === null ? null : reportedBundle(this.#bundle),
+      dryRun: this.#options.dryRun,
+      exit,
+      findings,
+      finishedAt: this.#now(),
+      format: "nix-airgap-restore",
+      gcRoots: this.#gcRoots,
+      paths: plan && {
+        checked: this.#checked,
+        importBytes: plan.importBytes,
+        imported: this.#imported,
+        narBytes: this.#bundle?.document.totals.narBytes ?? 0,
+        present: plan.present.length,
+        total: plan.present.length + plan.missing.length,
+      },
+      phases: this.#clock.phases,
+      roots: this.#roots,
+      space: this.#space,
+      startedAt,
+      store: { kind, storeDir: realStoreDir, uri },
+      tools: { nix: this.#nixVersion, nixAirgap: VERSION },
+      verdict,
+    };
+  }
+
+  #absolute(path: string): string {
+    return resolve(this.#context.cwd, path);
+  }
+
+  #now(): string {
+    return formatTime(Math.floor(this.#context.now().getTime() / 1000));
+  }
+}
+
+function outcome(verdict: Outcome["verdict"], findings: readonly Finding[]): Outcome {
+  return { verdict, exit: exitOf(findings), findings: reportedFindings(findings) };
+}
+
+function outputRoots(roots: readonly Root[]): Root[] {
+  return roots.filter(({ purpose }) => purpose === "output");
+}

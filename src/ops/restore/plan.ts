@@ -1,0 +1,43 @@
+/** What a restore will do: which paths are missing, in which order they come, and how much room they need. */
+import type { BundleDocument, Path } from "../../generated/types.js";
+import { MAX_BATCH_BYTES } from "../../host/gate.js";
+import { dependencyOrder } from "../../nix/closure.js";
+
+/** Room that a path takes besides its NAR: an inode, the database. */
+const BYTES_PER_PATH = 8192;
+
+export interface RestorePlan {
+  /** Valid in the store before. */
+  readonly present: readonly Path[];
+  /** Not valid, in dependency order. */
+  readonly missing: readonly Path[];
+  readonly importBytes: number;
+  /** Bytes in the file system of the store. */
+  readonly needed: number;
+  /** Bytes that are copied out of a tar at a time; 0 for a directory. */
+  readonly staging: number;
+}
+
+/** `invalid`: those paths of the document that the store does not have. */
+export function planRestore(
+  document: BundleDocument,
+  invalid: ReadonlySet<string>,
+  medium: "directory" | "tar",
+): RestorePlan {
+  const byPath = new Map(document.paths.map((path) => [path.storePath, path]));
+  const missing = dependencyOrder(byPath, invalid).map((path) => byPath.get(path)!);
+  const importBytes = sum(missing.map(({ narSize }) => narSize));
+  const blobBytes = sum(missing.map(({ blobSize }) => blobSize));
+  const largest = missing.reduce((most, { blobSize }) => Math.max(most, blobSize), 0);
+  return {
+    present: document.paths.filter(({ storePath }) => !invalid.has(storePath)),
+    missing,
+    importBytes,
+    needed: importBytes + missing.length * BYTES_PER_PATH,
+    staging: medium === "tar" ? Math.min(blobBytes, Math.max(largest, MAX_BATCH_BYTES)) : 0,
+  };
+}
+
+function sum(numbers: readonly number[]): number {
+  return numbers.reduce((total, n) => total + n, 0);
+}
