@@ -6,6 +6,7 @@
 import { AirgapError, type Code, type Finding } from "../errors.js";
 import type { BundleDocument, Path } from "../generated/types.js";
 import { closure } from "../nix/closure.js";
+import { excerpt } from "../nix/excerpt.js";
 import { type LockedInput, parseFlakeLock, resolveFlakeLock } from "../nix/flake-lock.js";
 import { KINDS, kindSets } from "./kinds.js";
 import { derivationClosure, type Kind, Needs, type Seed, seedsOf } from "./needs.js";
@@ -50,17 +51,23 @@ function checkInputs(document: BundleDocument): Finding[] {
   for (const { key, parent } of nodes) {
     const input = listed.get(key);
     listed.delete(key);
-    const expected = parent === undefined ? "a tree of its own" : `in the tree of ${parent}`;
-    const subject = `input ${key}`;
+    const expected = parent === undefined ? "a tree of its own" : `in the tree of ${plain(parent)}`;
+    const subject = `input ${plain(key)}`;
     if (input === undefined) findings.push({ code: "INPUT_MISSING", subject, expected });
     else if (input.parent !== (parent ?? null) || (input.storePath === null) !== (parent !== undefined)) {
       const actual =
-        input.parent === null ? (input.storePath ?? "no tree") : `in the tree of ${input.parent}`;
+        input.parent === null ? (input.storePath ?? "no tree") : `in the tree of ${plain(input.parent)}`;
       findings.push({ code: "INPUT_MISSING", subject, expected, actual });
     }
   }
-  for (const node of listed.keys()) findings.push({ code: "INPUT_UNLISTED", subject: `input ${node}` });
+  for (const node of listed.keys())
+    findings.push({ code: "INPUT_UNLISTED", subject: `input ${plain(node)}` });
   return findings;
+}
+
+/** Keys of a lock are any text: quoted where a line cannot show them. */
+function plain(key: string): string {
+  return /[\x00-\x1f\x7f]/.test(key) ? excerpt(key) : key;
 }
 
 /** What the roots ask for, and what anything refers to, is there. One finding for each absent path. */

@@ -4,7 +4,6 @@
  */
 import { AirgapError, type Finding } from "../errors.js";
 import type { BundleDocument } from "../generated/types.js";
-import { excerpt } from "../nix/excerpt.js";
 import { type LockedInput, parseFlakeLock, resolveFlakeLock } from "../nix/flake-lock.js";
 import { formatSri } from "../nix/hash.js";
 import { wrapperOf } from "./wrapper.js";
@@ -53,7 +52,7 @@ function checkInputs(document: BundleDocument): Finding[] {
       subject: input.storePath,
       expected,
       actual: actual ?? "none",
-      neededBy: [`input ${excerpt(key)}`],
+      neededBy: [`input ${key}`],
     });
   }
   return findings;

@@ -1,7 +1,8 @@
 /** Writes a release made by hand as a bundle, signed, for tests that take one apart; and the context they run in. */
-import { mkdirSync, mkdtempSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll } from "vitest";
 import { formatDocument } from "../../src/bundle/document.js";
 import { blobName, docName } from "../../src/bundle/layout.js";
 import { finishDirectory, writeTar } from "../../src/bundle/write.js";
@@ -56,8 +57,16 @@ export function approvalsOf(document: Release["document"], keys: readonly Secret
   );
 }
 
+const tempDirs: string[] = [];
+afterAll(() => {
+  for (const dir of tempDirs) rmSync(dir, { recursive: true, force: true });
+});
+
+/** A new folder, removed when the test file is done. */
 export function tempDir(): string {
-  return mkdtempSync(join(tmpdir(), "nix-airgap-test-"));
+  const dir = mkdtempSync(join(tmpdir(), "nix-airgap-test-"));
+  tempDirs.push(dir);
+  return dir;
 }
 
 /** A context that keeps its events. */

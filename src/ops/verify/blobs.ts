@@ -131,7 +131,9 @@ export class BlobReading {
     const paths = new Map<string, Path[]>();
     for (const path of this.#bundle.document.paths) {
       const name = blobName(path.blob);
-      paths.set(name, [...(paths.get(name) ?? []), path]);
+      const others = paths.get(name);
+      if (others === undefined) paths.set(name, [path]);
+      else others.push(path);
     }
     for (const [name, finding] of this.#unreadable) {
       const { code, actual, expected = name } = finding;
