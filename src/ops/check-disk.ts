@@ -17,7 +17,8 @@ export async function checkOnDisk(
   const findings: Finding[] = [];
   for (const { storePath, narHash } of paths) {
     const actual = hashes.get(storePath);
-    if (actual === undefined) findings.push({ code: "STORE_PATH_ABSENT", subject: storePath });
+    if (actual === undefined)
+      findings.push({ code: "STORE_PATH_ABSENT", subject: storePath, expected: narHash });
     else if (actual !== narHash)
       findings.push({ code: "STORE_CONTENT", subject: storePath, expected: narHash, actual });
   }

@@ -362,6 +362,7 @@ class Builds {
 
   take(event: NixLogEvent): void {
     if (event.type === "build-line") {
+      if (event.line.trim() === "") return;
       const lines = this.logs.get(event.subject) ?? [];
       lines.push(event.line);
       if (lines.length > LOG_LINES) lines.shift();

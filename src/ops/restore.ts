@@ -173,7 +173,7 @@ class Run {
     tempDir: string,
   ): Promise<Finding[]> {
     const wrongBefore = await this.#check("check what is there", plan.present);
-    if (wrongBefore.length > 0) return this.#withRepair(wrongBefore, bundle, nix);
+    if (wrongBefore.length > 0) return this.#withRepair(wrongBefore.map(asWrongContent), bundle, nix);
 
     const { product, release, paths } = bundle.document;
     const name = this.#gcRoot ?? `${product}-${release}`;
@@ -293,6 +293,12 @@ class Run {
   #now(): string {
     return formatTime(Math.floor(this.#context.now().getTime() / 1000));
   }
+}
+
+/** A path that the store calls valid, of which nothing lies on disk. */
+function asWrongContent(finding: Finding): Finding {
+  if (finding.code !== "STORE_PATH_ABSENT") return finding;
+  return { ...finding, code: "STORE_CONTENT", actual: "nothing" };
 }
 
 function outcome(verdict: Outcome["verdict"], findings: readonly Finding[]): Outcome {

@@ -76,5 +76,11 @@ export class InternalLog {
 
 /** Text without colours and control characters: it goes to a terminal. */
 function plain(text: string): string {
-  return text.replace(/\u001b\[[0-9;?]*[ -/]*[@-~]/g, "").replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, "");
+  // A builder that could not be started sends its error as Nix serialises it: strings between NULs.
+  const words = text.includes("\u0000") ? longest(text.split("\u0000")) : text;
+  return words.replace(/\u001b\[[0-9;?]*[ -/]*[@-~]/g, "").replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, "");
+}
+
+function longest(pieces: readonly string[]): string {
+  return pieces.reduce((best, piece) => (piece.length > best.length ? piece : best), "");
 }

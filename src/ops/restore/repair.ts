@@ -39,10 +39,12 @@ export async function withRepair(
   // Of a tar only as much is copied as an import would copy; the next run offers the rest.
   const batch = gate.batches(wrong)[0] ?? [];
   await gate.stage(batch);
+  const buildUsers = nix.options["build-users-group"];
   const settings = {
-    ...nix.options,
-    substituters: gate.url,
+    ...(buildUsers === undefined ? {} : { "build-users-group": buildUsers }),
+    "require-sigs": "true",
     substitute: "true",
+    substituters: gate.url,
     "trusted-public-keys": gate.publicKey,
   };
   const command = (path: string) =>
