@@ -1,0 +1,25 @@
+import { resolve } from "node:path";
+import { command } from "../command.js";
+import { renderInspect } from "../render/inspect.js";
+import { BUNDLE } from "./shared.js";
+
+export const inspectCommand = command({
+  name: "inspect",
+  summary: "Show what a bundle says about itself; verifies nothing",
+  description:
+    "Shows product, release, roots, tier, inputs, paths, sizes, and who claims to have signed. It believes the bundle and checks nothing: no trust is implied. Works on a broken bundle as far as that can be read.",
+  positional: BUNDLE,
+  options: {
+    tree: { kind: "flag", describe: "Show the closures of the roots' outputs as a tree, each path once" },
+    sizes: { kind: "flag", describe: "Show the 20 largest paths, with the size of their closures" },
+  },
+  examples: [
+    { what: "What is this?", command: "nix-airgap inspect acme-pump-1.4.0.tar" },
+    { what: "What makes it so large?", command: "nix-airgap inspect acme-pump-1.4.0.tar --sizes --tree" },
+  ],
+  async run({ positionals: [bundle = ""], options: { tree, sizes } }, { context }) {
+    const { inspect } = await import("../../ops/inspect.js");
+    const report = await inspect(resolve(context.cwd, bundle), { tree, sizes }, context);
+    return { report, render: (view) => renderInspect(report, view) };
+  },
+});

@@ -1,0 +1,84 @@
+import { isTime } from "../../time.js";
+import { command, given } from "../command.js";
+import { readSecretKey } from "../keys.js";
+import { renderPack } from "../render/pack.js";
+
+export const packCommand = command({
+  name: "pack",
+  summary: "Pack a flake, with all it needs, into one bundle",
+  description:
+    "Packs flake outputs with all inputs, everything that evaluation reads, and what the tier promises, into one bundle that needs no network afterwards. INSTALLABLE is a path or flake reference with or without #attr; without any it is .#default. What cannot be packed is refused before anything is written, with all reasons at once. Defaults come from nix-airgap.json beside flake.nix. An interrupted pack resumes when it is run again.",
+  positional: { name: "INSTALLABLE", count: "any" },
+  options: {
+    product: { kind: "text", describe: "P  name of the product; default: the folder's" },
+    release: { kind: "text", describe: "R  name of the release; default: the git tag, or the short rev" },
+    key: {
+      kind: "text",
+      describe: "FILE  with the secret key to sign with, - for stdin; without it the bundle is unsigned",
+    },
+    out: {
+      kind: "text",
+      describe: "PATH  a directory, or a file if it ends in .tar; default: PRODUCT-RELEASE-SYSTEM-TIER.tar",
+    },
+    tier: {
+      kind: "choice",
+      choices: ["runtime", "build", "source"],
+      describe: "what a site can do with it: run, build again, build from source; default: build",
+    },
+    sequence: {
+      kind: "number",
+      min: 0,
+      max: Number.MAX_SAFE_INTEGER,
+      describe: "N  that grows with every release of the product; default: the flake's lastModified",
+    },
+    previous: { kind: "text", describe: "BUNDLE  of the release before this one" },
+    created: {
+      kind: "text",
+      describe: "T  as YYYY-MM-DDThh:mm:ssZ; default: the flake's lastModified",
+      check: (value) => (isTime(value) ? null : `takes a time such as 2026-01-31T12:00:00Z, not "${value}"`),
+    },
+    "compression-level": {
+      kind: "number",
+      min: 1,
+      max: 19,
+      describe: "L  of zstd, from 1 to 19; default: 3",
+    },
+    "dry-run": {
+      kind: "flag",
+      describe: "Print the plan: paths, bytes, what each root costs; write no bundle",
+    },
+  },
+  examples: [
+    {
+      what: "The default output of the flake in this folder, signed",
+      command: "nix-airgap pack --key keys/acme-release-1.sec",
+    },
+    {
+      what: "Two outputs, to be built from source on site, on a medium",
+      command: "nix-airgap pack .#pump .#tools --tier source --key pump.sec --out /media/usb/pump-1.4.0.tar",
+    },
+    { what: "What would go in, and how large it is", command: "nix-airgap pack --dry-run" },
+  ],
+  async run({ positionals, options }, session) {
+    const { context } = session;
+    const secretKey = options.key === undefined ? undefined : await readSecretKey(options.key, session);
+    const { pack } = await import("../../ops/pack.js");
+    const report = await pack(
+      {
+        installables: positionals,
+        ...given("product", options.product),
+        ...given("release", options.release),
+        ...given("secretKey", secretKey),
+        ...given("out", options.out),
+        ...given("tier", options.tier),
+        ...given("sequence", options.sequence),
+        ...given("previous", options.previous),
+        ...given("created", options.created),
+        ...given("compressionLevel", options["compression-level"]),
+        dryRun: options["dry-run"],
+      },
+      context,
+    );
+    return { report, render: (view) => renderPack(report, view) };
+  },
+});

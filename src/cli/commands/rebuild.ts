@@ -1,0 +1,60 @@
+import { resolve } from "node:path";
+import { command, given } from "../command.js";
+import { renderRebuild } from "../render/rebuild.js";
+import { BUNDLE, publicKeyOption, sandboxPathOption, trustedKeys } from "./shared.js";
+
+export const rebuildCommand = command({
+  name: "rebuild",
+  summary: "Build a bundle's outputs again, and compare bit for bit",
+  description:
+    "Verifies a bundle, then builds it again in a scratch store that holds only what the tier promises, in Nix's sandbox and without a network, and compares every path with the document. Exit 0 if all are identical but for those known to be irreproducible, 1 if any differs, 13 if the bundle's tier is too low. With --scratch it resumes after an interruption.",
+  positional: BUNDLE,
+  options: {
+    "public-key": publicKeyOption,
+    from: {
+      kind: "choice",
+      choices: ["build", "source"],
+      describe: "rebuild the roots, or everything from its sources; default: the bundle's tier",
+    },
+    scratch: {
+      kind: "text",
+      describe: "DIR  for the scratch store, which is kept; default: a temporary one",
+    },
+    "sandbox-path": sandboxPathOption,
+    jobs: { kind: "number", min: 1, max: 1024, describe: "N  builds at a time" },
+    cores: { kind: "number", min: 0, max: 4096, describe: "N  cores for each build; 0: all" },
+    "dry-run": { kind: "flag", describe: "Verify, and print what would be built" },
+    "keep-failed": { kind: "flag", describe: "Keep the folders of failed builds" },
+  },
+  examples: [
+    {
+      what: "As far as the bundle's tier goes",
+      command: "nix-airgap rebuild acme-pump-1.4.0.tar --public-key acme-release-1.pub",
+    },
+    {
+      what: "Everything from source, with this machine's shell lent to builders that need one",
+      command:
+        "nix-airgap rebuild bundle.tar --public-key pump.pub --from source --sandbox-path /bin --sandbox-path /lib",
+    },
+  ],
+  async run({ positionals: [bundle = ""], options }, session) {
+    const { context } = session;
+    const publicKeys = await trustedKeys(options["public-key"], session);
+    const { rebuild } = await import("../../ops/rebuild.js");
+    const report = await rebuild(
+      resolve(context.cwd, bundle),
+      {
+        publicKeys,
+        ...given("from", options.from),
+        ...given("scratch", options.scratch),
+        sandboxPaths: options["sandbox-path"],
+        ...given("jobs", options.jobs),
+        ...given("cores", options.cores),
+        dryRun: options["dry-run"],
+        keepFailed: options["keep-failed"],
+      },
+      context,
+    );
+    return { report, render: (view) => renderRebuild(report, view) };
+  },
+});

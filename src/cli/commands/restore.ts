@@ -1,0 +1,56 @@
+import { resolve } from "node:path";
+import { command, given } from "../command.js";
+import { renderRestore } from "../render/restore.js";
+import { BUNDLE, publicKeyOption, trustedKeys } from "./shared.js";
+
+export const restoreCommand = command({
+  name: "restore",
+  summary: "Verify a bundle, and import it into a Nix store",
+  description:
+    "Verifies all of a bundle first, and imports nothing unless it holds. Then hands it to Nix with signatures on, reads every path back from disk, sets GC roots, and prints the command that builds, runs or enters each root offline. Opens no network socket. After an interruption run it again: it completes.",
+  positional: BUNDLE,
+  options: {
+    "public-key": publicKeyOption,
+    store: {
+      kind: "text",
+      describe: "URI  of the store, as nix --store takes it, or a folder; default: this machine's",
+    },
+    "gc-root": { kind: "text", describe: "NAME  of the GC roots; default: PRODUCT-RELEASE" },
+    "out-link": { kind: "text", describe: "DIR  for symlinks to the outputs" },
+    "sandbox-path": {
+      kind: "texts",
+      describe: "P  of this machine that the printed commands lend to builders; repeat for more",
+    },
+    "dry-run": { kind: "flag", describe: "Verify, and print the plan; import nothing" },
+    receipt: { kind: "text", describe: "FILE  for the receipt, also when it fails: what --json prints" },
+  },
+  examples: [
+    {
+      what: "Into this machine's store",
+      command: "nix-airgap restore acme-pump-1.4.0.tar --public-key acme-release-1.pub",
+    },
+    {
+      what: "Into a folder, with a receipt",
+      command: "nix-airgap restore bundle.tar --public-key pump.pub --store /srv/pump --receipt receipt.json",
+    },
+  ],
+  async run({ positionals: [bundle = ""], options }, session) {
+    const { context } = session;
+    const publicKeys = await trustedKeys(options["public-key"], session);
+    const { restore } = await import("../../ops/restore.js");
+    const report = await restore(
+      resolve(context.cwd, bundle),
+      {
+        publicKeys,
+        ...given("store", options.store),
+        ...given("gcRoot", options["gc-root"]),
+        ...given("outLink", options["out-link"]),
+        sandboxPaths: options["sandbox-path"],
+        dryRun: options["dry-run"],
+        ...given("receipt", options.receipt),
+      },
+      context,
+    );
+    return { report, render: (view) => renderRestore(report, view) };
+  },
+});

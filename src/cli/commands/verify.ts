@@ -1,0 +1,46 @@
+import { resolve } from "node:path";
+import { command, UsageError } from "../command.js";
+import { readPublicKeys } from "../keys.js";
+import { renderVerify } from "../render/verify.js";
+import { BUNDLE, publicKeyOption } from "./shared.js";
+
+export const verifyCommand = command({
+  name: "verify",
+  summary: "Check a bundle: who approved it, and that nothing changed",
+  description:
+    "Checks signatures, document, closure, names and every byte of a bundle, a directory or a .tar, in the steps V1 to V11 of docs/format.md. Needs no Nix, and writes nothing. Reports all findings, not the first. Exit 0 if it holds, 12 if no trusted key approved it, 10 if it is malformed, 11 if something changed, 13 if something is missing.",
+  positional: BUNDLE,
+  options: {
+    "public-key": publicKeyOption,
+    "integrity-only": { kind: "flag", describe: "Leave out who approved it: origin stays unproven" },
+    "document-only": { kind: "flag", describe: "Leave out the contents of blobs" },
+    "allow-extra": { kind: "flag", describe: "Tolerate what operating systems leave on media" },
+  },
+  examples: [
+    {
+      what: "By the packer's public key",
+      command: "nix-airgap verify acme-pump-1.4.0.tar --public-key acme-release-1.pub",
+    },
+    {
+      what: "By either of two keys, for a script",
+      command: "nix-airgap verify --public-key a.pub --public-key b.pub --json /media/bundle > verify.json",
+    },
+    {
+      what: "Whether a copy is whole, no matter whose",
+      command: "nix-airgap verify bundle.tar --integrity-only",
+    },
+  ],
+  async run({ positionals: [bundle = ""], options }, { context }) {
+    const integrityOnly = options["integrity-only"];
+    const documentOnly = options["document-only"];
+    const values = options["public-key"];
+    if (integrityOnly && values.length > 0) {
+      throw new UsageError("--public-key and --integrity-only exclude each other", "verify");
+    }
+    const publicKeys = await readPublicKeys(values, context);
+    const { verify } = await import("../../ops/verify.js");
+    const request = { publicKeys, integrityOnly, documentOnly, allowExtra: options["allow-extra"] };
+    const report = await verify(resolve(context.cwd, bundle), request, context);
+    return { report, render: (view) => renderVerify(report, request, view) };
+  },
+});

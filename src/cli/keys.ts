@@ -1,0 +1,125 @@
+/** Keys as the command line names them: a public one as text or in a file, a secret one in a file or on stdin only. */
+import { open } from "node:fs/promises";
+import { basename, resolve } from "node:path";
+import type { Readable } from "node:stream";
+import { AirgapError, fail } from "../errors.js";
+import { errorCode } from "../host/files.js";
+import { type PublicKey, parseSecretKey, type SecretKey } from "../nix/signature.js";
+import type { Context } from "../ops/context.js";
+import { parseTrustedKey } from "../trust/keys.js";
+import type { Session } from "./command.js";
+
+/** A key file of any form is far smaller. */
+const MAX_KEY_FILE = 4096;
+
+/** Each is `name:base64`, or the path of a file that holds that or PEM. @throws KEY_INVALID, USAGE, DISK */
+export function readPublicKeys(values: readonly string[], context: Context): Promise<PublicKey[]> {
+  return Promise.all(values.map((value) => readPublicKey(value, context)));
+}
+
+async function readPublicKey(value: string, { cwd }: Context): Promise<PublicKey> {
+  const subject = `--public-key ${value}`;
+  if (/^[^/:\s]+:[A-Za-z0-9+/]{43}=$/.test(value)) return named(subject, () => parseTrustedKey(value, value));
+  if (looksSecret(value)) refuseSecretText("--public-key");
+  const { text } = await readKeyFile(resolve(cwd, value), "--public-key", value);
+  return named(subject, () =>
+    parseTrustedKey(
+      text,
+      basename(value)
+        .replace(/\.pem$/, "")
+        .replace(/\.pub$/, ""),
+    ),
+  );
+}
+
+/** `value` is a path, or `-` for stdin. Notes a file that others can read. @throws KEY_INVALID, USAGE, DISK */
+export async function readSecretKey(value: string, { context, stdin }: Session): Promise<SecretKey> {
+  if (looksSecret(value)) refuseSecretText("--key");
+  const { text, mode } =
+    value === "-"
+      ? { text: await readAll(stdin), mode: 0 }
+      : await readKeyFile(resolve(context.cwd, value), "--key", value);
+  if ((mode & 0o077) !== 0) {
+    context.report({ type: "note", text: `${value} can be read by others: chmod 600 ${value}` });
+  }
+  return named(`--key ${value}`, () => parseSecretKey(text.replace(/\n$/, "")));
+}
+
+/** `name:` and the base64 of 64 bytes. */
+function looksSecret(value: string): boolean {
+  return /^[^/:\s]+:[A-Za-z0-9+/]{86}==$/.test(value);
+}
+
+/** The process list and the shell's history keep a command line: never repeat it either. */
+function refuseSecretText(option: string): never {
+  return fail("USAGE", {
+    subject: option,
+    expected: option === "--key" ? "a secret key's file, or - for stdin" : "a public key",
+    actual: "a secret key on the command line",
+    hint: "That key is now in the shell's history: make a new one. Keep a secret in a file of mode 0600.",
+  });
+}
+
+async function readKeyFile(
+  path: string,
+  option: string,
+  shown: string,
+): Promise<{ readonly text: string; readonly mode: number }> {
+  try {
+    const file = await open(path, "r");
+    try {
+      const stats = await file.stat();
+      const bytes = Buffer.alloc(MAX_KEY_FILE + 1);
+      let size = 0;
+      // Not by the file's size: a pipe (`<(…)`) has none.
+      for (let read = -1; read !== 0 && size < bytes.length; size += read) {
+        read = (await file.read(bytes, size, bytes.length - size, null)).bytesRead;
+      }
+      return { text: keyText(bytes.subarray(0, size)), mode: stats.isFile() ? stats.mode : 0 };
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    const reasons: Readonly<Record<string, string>> = {
+      ENOENT: "no such file",
+      ENOTDIR: "no such file",
+      EISDIR: "a folder",
+      EACCES: "no permission to read it",
+      EPERM: "no permission to read it",
+      ENAMETOOLONG: "no such file",
+    };
+    const actual = reasons[errorCode(error)];
+    if (actual === undefined) throw error;
+    const expected =
+      option === "--key" ? "a secret key's file, or - for stdin" : "name:base64, or a key's file";
+    return fail("USAGE", { subject: `${option} ${shown}`, expected, actual }, { cause: error });
+  }
+}
+
+async function readAll(stdin: Readable): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of stdin) {
+    const bytes = Buffer.from(chunk);
+    chunks.push(bytes);
+    size += bytes.length;
+    if (size > MAX_KEY_FILE) break;
+  }
+  return keyText(Buffer.concat(chunks));
+}
+
+function keyText(bytes: Buffer): string {
+  if (bytes.length > MAX_KEY_FILE)
+    fail("KEY_INVALID", { expected: `at most ${MAX_KEY_FILE} bytes`, actual: "more" });
+  return bytes.toString("latin1");
+}
+
+/** The error says which option, since several keys may be given. */
+function named<T>(subject: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch (error) {
+    if (!(error instanceof AirgapError)) throw error;
+    return fail(error.code, { ...error.details, subject }, { cause: error });
+  }
+}

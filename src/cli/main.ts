@@ -1,0 +1,37 @@
+#!/usr/bin/env node
+/** The program's entry, of its main thread and, in a release, of its worker threads: signals, exit code, last resort. */
+import { isPoolWorker, runWorker } from "../host/worker.js";
+
+if (isPoolWorker()) runWorker();
+else await main();
+
+async function main(): Promise<void> {
+  // Node would exit with 1, which here means "they differ".
+  process.on("uncaughtException", (error) => {
+    process.stderr.write(`nix-airgap: this is a bug, please report it\n${error.stack ?? String(error)}\n`);
+    process.exit(70);
+  });
+  // A reader that goes away is no error; what else happens to output is seen where it is written.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
+
+  const { runMain } = await import("./run.js");
+  const controller = new AbortController();
+  const stop = (): void => {
+    // A second Ctrl-C leaves at once.
+    if (controller.signal.aborted) process.exit(130);
+    process.stderr.write("\nnix-airgap: stopping; once more to leave at once\n");
+    controller.abort();
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, stop);
+
+  process.exitCode = await runMain(process.argv.slice(2), {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    cwd: process.cwd(),
+    now: () => new Date(),
+    signal: controller.signal,
+    workerEntry: new URL(import.meta.url),
+  });
+}

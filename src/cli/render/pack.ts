@@ -1,0 +1,70 @@
+/** A pack for people: what went in, what it costs, and what came out; or why nothing did. */
+import type { PackReport } from "../../generated/types.js";
+import { renderFindings } from "./findings.js";
+import { counted, formatBytes, formatDuration, type Line, table, type View } from "./text.js";
+
+export function renderPack(report: PackReport, view: View): Line[] {
+  const { bundle, plan, findings, dryRun, phases } = report;
+  if (findings.length > 0 || plan === null) {
+    return [
+      { text: `NOT PACKED: ${counted(findings.length, "reason")} (exit ${report.exit})`, style: "bad" },
+      ...renderFindings(findings, view),
+    ];
+  }
+  const title: Line = dryRun
+    ? { text: `PLAN for ${plan.product} ${plan.release}: nothing was written`, style: "warn" }
+    : { text: `PACKED ${plan.product} ${plan.release}`, style: "good" };
+  return [
+    title,
+    "",
+    ...table([
+      ["sequence", String(plan.sequence)],
+      ["created", plan.created],
+      ["tier", plan.tier],
+      ["systems", plan.systems.join(", ")],
+      ["out", plan.out],
+      ...(bundle === null
+        ? []
+        : [
+            ["bundle id", bundle.sha256],
+            ["bundle", `${formatBytes(bundle.bytes)} (${bundle.bytes} bytes)`],
+          ]),
+    ]),
+    "",
+    ...table([
+      ...plan.kinds.map(({ kind, paths, narBytes }) => [kind, counted(paths, "path"), formatBytes(narBytes)]),
+      ["all", counted(plan.paths, "path"), formatBytes(plan.narBytes)],
+    ]),
+    "",
+    "roots:",
+    ...table(
+      plan.roots.map(({ attr, purpose, drvPath, closureBytes, ownBytes }) => [
+        `  ${purpose === "evaluation" ? "(imported at evaluation)" : attr}`,
+        `closure ${formatBytes(closureBytes)}, of that ${formatBytes(ownBytes)} for it alone`,
+        drvPath,
+      ]),
+    ),
+    ...seconds(phases),
+    "",
+    ...signature(plan.signedBy, report),
+  ];
+}
+
+function seconds(phases: PackReport["phases"]): string[] {
+  const total = phases.reduce((sum, { seconds }) => sum + seconds, 0);
+  const rows = phases.map(({ phase, seconds }) => [`  ${phase}`, formatDuration(seconds * 1000)]);
+  return ["", `time: ${formatDuration(total * 1000)}`, ...table(rows)];
+}
+
+function signature(signedBy: string | null, { plan, bundle, dryRun }: PackReport): Line[] {
+  if (signedBy !== null) {
+    return [`${dryRun ? "would be signed" : "signed"} by ${signedBy}`];
+  }
+  const path = bundle?.path ?? plan?.out ?? "BUNDLE";
+  return [
+    {
+      text: `UNSIGNED: verify refuses it (exit 12) until someone signs it: nix-airgap sign ${path} --key FILE`,
+      style: "warn",
+    },
+  ];
+}

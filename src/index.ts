@@ -1,0 +1,41 @@
+/**
+ * The library: the operations of the command line as functions that return data and print nothing. Nix's formats are
+ * `nix-airgap/nix`.
+ */
+export {
+  AirgapError,
+  CODES,
+  type Code,
+  type Details,
+  describe,
+  EXIT,
+  type ExitCode,
+  exitOf,
+  type Finding,
+} from "./errors.js";
+export type { Event, Report } from "./events.js";
+export type {
+  Approval,
+  BundleDocument,
+  ErrorReport,
+  InspectReport,
+  KeygenReport,
+  PackReport,
+  RebuildReport,
+  RestoreReceipt,
+  SignReport,
+  Statement,
+  VerifyReport,
+} from "./generated/types.js";
+export { VERSION } from "./generated/version.js";
+export { formatPublicKey, type PublicKey, parseSecretKey, type SecretKey } from "./nix/signature.js";
+export type { Context } from "./ops/context.js";
+export { type InspectOptions, inspect } from "./ops/inspect.js";
+export { type KeygenOptions, keygen } from "./ops/keygen.js";
+export { nodeContext } from "./ops/node-context.js";
+export { type PackOptions, pack } from "./ops/pack.js";
+export { type RebuildOptions, rebuild } from "./ops/rebuild.js";
+export { type RestoreOptions, restore } from "./ops/restore.js";
+export { type SignOptions, sign } from "./ops/sign.js";
+export { type VerifyOptions, verify } from "./ops/verify.js";
+export { keyHash, parseTrustedKey } from "./trust/keys.js";
