@@ -22,26 +22,38 @@ const ajv = new Ajv2020({
   strict: true,
   schemas,
 });
-const exports = Object.fromEntries(schemas.map((s) => [`validate${s.title}`, s.$id]));
-const validators = standaloneCode.default(ajv, exports);
-// ajv emits require() for its one run-time helper even in ESM; turn it into an import. What the import of a
-// CommonJS module's default is differs between Node and vitest.
-const esm = validators.replace(
-  /const (\w+) = require\("([^"]+)"\)\.default;/g,
-  (_, name, module) => `import ${name}$ from "${module}.js"; const ${name} = ${name}$.default ?? ${name}$;`,
-);
-if (/\brequire\(/.test(esm)) throw new Error("the generated validators still use require()");
-await writeFile(new URL("validators.js", out), `// Generated from schemas/ by scripts/generate.mjs\n${esm}`);
-await writeFile(
-  new URL("validators.d.ts", out),
-  [
-    "// Generated from schemas/ by scripts/generate.mjs",
-    'import type { ValidateFunction } from "ajv";',
-    ...schemas.map((s) => `import type { ${s.title} } from "./types.js";`),
-    ...schemas.map((s) => `export declare const validate${s.title}: ValidateFunction<${s.title}>;`),
-    "",
-  ].join("\n"),
-);
+// What the program reads, and apart from it what it prints: only tests check that, and a megabyte more to compile
+// would be felt at every start.
+const isReport = (schema) => schema.$id.includes("-report:");
+await writeValidators("validators", (schema) => !isReport(schema));
+await writeValidators("report-validators", isReport);
+
+async function writeValidators(name, wanted) {
+  const chosen = schemas.filter(wanted);
+  const exports = Object.fromEntries(chosen.map((s) => [`validate${s.title}`, s.$id]));
+  const validators = standaloneCode.default(ajv, exports);
+  // ajv emits require() for its one run-time helper even in ESM; turn it into an import. What the import of a
+  // CommonJS module's default is differs between Node and vitest.
+  const esm = validators.replace(
+    /const (\w+) = require\("([^"]+)"\)\.default;/g,
+    (_, name, module) => `import ${name}$ from "${module}.js"; const ${name} = ${name}$.default ?? ${name}$;`,
+  );
+  if (/\brequire\(/.test(esm)) throw new Error("the generated validators still use require()");
+  await writeFile(
+    new URL(`${name}.js`, out),
+    `// Generated from schemas/ by scripts/generate.mjs\n${esm}`,
+  );
+  await writeFile(
+    new URL(`${name}.d.ts`, out),
+    [
+      "// Generated from schemas/ by scripts/generate.mjs",
+      'import type { ValidateFunction } from "ajv";',
+      ...chosen.map((s) => `import type { ${s.title} } from "./types.js";`),
+      ...chosen.map((s) => `export declare const validate${s.title}: ValidateFunction<${s.title}>;`),
+      "",
+    ].join("\n"),
+  );
+}
 
 const types = [];
 const seen = new Set();

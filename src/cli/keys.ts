@@ -1,12 +1,12 @@
 /** Keys as the command line names them: a public one as text or in a file, a secret one in a file or on stdin only. */
+// Cryptography is imported when there is a key to read: --help must come at once.
 import { open } from "node:fs/promises";
 import { basename, resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { AirgapError, fail } from "../errors.js";
 import { errorCode } from "../host/files.js";
-import { type PublicKey, parseSecretKey, type SecretKey } from "../nix/signature.js";
+import type { PublicKey, SecretKey } from "../nix/signature.js";
 import type { Context } from "../ops/context.js";
-import { parseTrustedKey } from "../trust/keys.js";
 import type { Session } from "./command.js";
 
 /** A key file of any form is far smaller. */
@@ -19,6 +19,7 @@ export function readPublicKeys(values: readonly string[], context: Context): Pro
 
 async function readPublicKey(value: string, { cwd }: Context): Promise<PublicKey> {
   const subject = `--public-key ${value}`;
+  const { parseTrustedKey } = await import("../trust/keys.js");
   if (/^[^/:\s]+:[A-Za-z0-9+/]{43}=$/.test(value)) return named(subject, () => parseTrustedKey(value, value));
   if (looksSecret(value)) refuseSecretText("--public-key");
   const { text } = await readKeyFile(resolve(cwd, value), "--public-key", value);
@@ -42,6 +43,7 @@ export async function readSecretKey(value: string, { context, stdin }: Session):
   if ((mode & 0o077) !== 0) {
     context.report({ type: "note", text: `${value} can be read by others: chmod 600 ${value}` });
   }
+  const { parseSecretKey } = await import("../nix/signature.js");
   return named(`--key ${value}`, () => parseSecretKey(text.replace(/\n$/, "")));
 }
 

@@ -1,9 +1,14 @@
 #!/usr/bin/env node
 /** The program's entry, of its main thread and, in a release, of its worker threads: signals, exit code, last resort. */
-import { isPoolWorker, runWorker } from "../host/worker.js";
+import { isMainThread } from "node:worker_threads";
 
-if (isPoolWorker()) runWorker();
-else await main();
+if (isMainThread) await main();
+else await work();
+
+async function work(): Promise<void> {
+  const { isPoolWorker, runWorker } = await import("../host/worker.js");
+  if (isPoolWorker()) runWorker();
+}
 
 async function main(): Promise<void> {
   // Node would exit with 1, which here means "they differ".

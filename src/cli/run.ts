@@ -7,7 +7,6 @@ import type { Answer } from "./command.js";
 import { UsageError } from "./command.js";
 import { COMMANDS } from "./commands/index.js";
 import { parseCommandLine, wantsJson } from "./parse.js";
-import { errorReport, renderError } from "./render/error.js";
 import { showProgress } from "./render/show-progress.js";
 import { formatLines, formatReport } from "./render/text.js";
 
@@ -70,6 +69,7 @@ function renderAnswer({ render }: Answer, io: Io): string {
 }
 
 async function explain(thrown: unknown, command: string | null, json: boolean, io: Io): Promise<number> {
+  const { errorReport, renderError } = await import("./render/error.js");
   const error = typed(thrown, io.signal);
   const report = errorReport(error, error instanceof UsageError ? (error.command ?? command) : command);
   await write(io.stderr, formatLines(renderError(report, error), hasColor(io.stderr, io))).catch(() => {});

@@ -1,5 +1,4 @@
 import { command, UsageError } from "../command.js";
-import { renderKeygen } from "../render/keygen.js";
 
 export const keygenCommand = command({
   name: "keygen",
@@ -25,6 +24,7 @@ export const keygenCommand = command({
     if (name === undefined) throw new UsageError("--name is missing", "keygen");
     if (out === undefined) throw new UsageError("--out is missing", "keygen");
     const { keygen } = await import("../../ops/keygen.js");
+    const { renderKeygen } = await import("../render/keygen.js");
     const report = await keygen({ name, out }, context);
     return { report, render: () => renderKeygen(report) };
   },

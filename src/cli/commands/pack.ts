@@ -1,7 +1,6 @@
 import { isTime } from "../../time.js";
 import { command, given } from "../command.js";
 import { readSecretKey } from "../keys.js";
-import { renderPack } from "../render/pack.js";
 
 export const packCommand = command({
   name: "pack",
@@ -63,6 +62,7 @@ export const packCommand = command({
     const { context } = session;
     const secretKey = options.key === undefined ? undefined : await readSecretKey(options.key, session);
     const { pack } = await import("../../ops/pack.js");
+    const { renderPack } = await import("../render/pack.js");
     const report = await pack(
       {
         installables: positionals,

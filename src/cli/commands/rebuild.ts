@@ -1,6 +1,5 @@
 import { resolve } from "node:path";
 import { command, given } from "../command.js";
-import { renderRebuild } from "../render/rebuild.js";
 import { BUNDLE, publicKeyOption, sandboxPathOption, trustedKeys } from "./shared.js";
 
 export const rebuildCommand = command({
@@ -41,6 +40,7 @@ export const rebuildCommand = command({
     const { context } = session;
     const publicKeys = await trustedKeys(options["public-key"], session);
     const { rebuild } = await import("../../ops/rebuild.js");
+    const { renderRebuild } = await import("../render/rebuild.js");
     const report = await rebuild(
       resolve(context.cwd, bundle),
       {

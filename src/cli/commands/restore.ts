@@ -1,6 +1,5 @@
 import { resolve } from "node:path";
 import { command, given } from "../command.js";
-import { renderRestore } from "../render/restore.js";
 import { BUNDLE, publicKeyOption, trustedKeys } from "./shared.js";
 
 export const restoreCommand = command({
@@ -38,6 +37,7 @@ export const restoreCommand = command({
     const { context } = session;
     const publicKeys = await trustedKeys(options["public-key"], session);
     const { restore } = await import("../../ops/restore.js");
+    const { renderRestore } = await import("../render/restore.js");
     const report = await restore(
       resolve(context.cwd, bundle),
       {

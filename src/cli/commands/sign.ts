@@ -1,7 +1,6 @@
 import { resolve } from "node:path";
 import { command, UsageError } from "../command.js";
 import { readSecretKey } from "../keys.js";
-import { renderSign } from "../render/sign.js";
 import { BUNDLE } from "./shared.js";
 
 const DEFAULT_ROLE = "approver";
@@ -28,6 +27,7 @@ export const signCommand = command({
     const { context } = session;
     const secretKey = await readSecretKey(key, session);
     const { sign } = await import("../../ops/sign.js");
+    const { renderSign } = await import("../render/sign.js");
     const report = await sign(resolve(context.cwd, bundle), { secretKey, role }, context);
     return { report, render: (view) => renderSign(report, view) };
   },

@@ -1,7 +1,6 @@
 import { resolve } from "node:path";
 import { command, UsageError } from "../command.js";
 import { readPublicKeys } from "../keys.js";
-import { renderVerify } from "../render/verify.js";
 import { BUNDLE, publicKeyOption } from "./shared.js";
 
 export const verifyCommand = command({
@@ -39,6 +38,7 @@ export const verifyCommand = command({
     }
     const publicKeys = await readPublicKeys(values, context);
     const { verify } = await import("../../ops/verify.js");
+    const { renderVerify } = await import("../render/verify.js");
     const request = { publicKeys, integrityOnly, documentOnly, allowExtra: options["allow-extra"] };
     const report = await verify(resolve(context.cwd, bundle), request, context);
     return { report, render: (view) => renderVerify(report, request, view) };
