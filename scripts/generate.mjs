@@ -1,4 +1,4 @@
-// Generates src/generated from schemas/ and from zstddec: types, standalone validators, and the wasm of zstd.
+// Generates src/generated: types and standalone validators from schemas/, the wasm of zstd from zstddec, the version.
 // Standalone validators start in 2 ms where compiling schemas at run time takes 50.
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { createRequire } from "node:module";
@@ -39,10 +39,7 @@ async function writeValidators(name, wanted) {
     (_, name, module) => `import ${name}$ from "${module}.js"; const ${name} = ${name}$.default ?? ${name}$;`,
   );
   if (/\brequire\(/.test(esm)) throw new Error("the generated validators still use require()");
-  await writeFile(
-    new URL(`${name}.js`, out),
-    `// Generated from schemas/ by scripts/generate.mjs\n${esm}`,
-  );
+  await writeFile(new URL(`${name}.js`, out), `// Generated from schemas/ by scripts/generate.mjs\n${esm}`);
   await writeFile(
     new URL(`${name}.d.ts`, out),
     [
@@ -86,4 +83,10 @@ if (!base64) throw new Error("zstddec does not hold its wasm where 0.3.4 does");
 await writeFile(
   new URL("zstd-wasm.ts", out),
   `// zstd compiled to wasm, taken from zstddec (MIT, BSD-3-Clause) by scripts/generate.mjs\nexport const ZSTD_WASM_BASE64: string =\n  "${base64}";\n`,
+);
+
+const { version } = JSON.parse(await readFile(new URL("package.json", root), "utf8"));
+await writeFile(
+  new URL("version.ts", out),
+  `// Generated from package.json by scripts/generate.mjs\nexport const VERSION = ${JSON.stringify(version)};\n`,
 );
