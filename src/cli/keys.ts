@@ -38,7 +38,7 @@ export async function readSecretKey(value: string, { context, stdin }: Session):
   if (looksSecret(value)) refuseSecretText("--key");
   const { text, mode } =
     value === "-"
-      ? { text: await readAll(stdin), mode: 0 }
+      ? { text: await readAll(stdin, context.signal), mode: 0 }
       : await readKeyFile(resolve(context.cwd, value), "--key", value);
   if ((mode & 0o077) !== 0) {
     context.report({ type: "note", text: `${value} can be read by others: chmod 600 ${value}` });
@@ -98,16 +98,26 @@ async function readKeyFile(
   }
 }
 
-async function readAll(stdin: Readable): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of stdin) {
-    const bytes = Buffer.from(chunk);
-    chunks.push(bytes);
-    size += bytes.length;
-    if (size > MAX_KEY_FILE) break;
+/** Someone may be asked to type it, and press Ctrl-C instead. */
+async function readAll(stdin: Readable, signal: AbortSignal): Promise<string> {
+  const stop = (): void => void stdin.destroy();
+  signal.addEventListener("abort", stop);
+  try {
+    const chunks: Buffer[] = [];
+    let size = 0;
+    for await (const chunk of stdin) {
+      const bytes = Buffer.from(chunk);
+      chunks.push(bytes);
+      size += bytes.length;
+      if (size > MAX_KEY_FILE) break;
+    }
+    return keyText(Buffer.concat(chunks));
+  } catch (error) {
+    if (signal.aborted) fail("INTERRUPTED", { subject: "--key -" }, { cause: error });
+    throw error;
+  } finally {
+    signal.removeEventListener("abort", stop);
   }
-  return keyText(Buffer.concat(chunks));
 }
 
 function keyText(bytes: Buffer): string {

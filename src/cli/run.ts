@@ -34,7 +34,7 @@ const DEFAULT_COLUMNS = 100;
 export async function runMain(argv: readonly string[], io: Io): Promise<number> {
   let command: string | null = null;
   try {
-    const parsed = parseCommandLine(argv, COMMANDS, io.stdout.columns ?? DEFAULT_COLUMNS);
+    const parsed = parseCommandLine(argv, COMMANDS, io.stdout.columns || DEFAULT_COLUMNS);
     if (parsed.kind === "text") {
       await write(io.stdout, parsed.text);
       return EXIT.yes;
@@ -100,9 +100,9 @@ function write(stream: Writable, text: string): Promise<void> {
   });
 }
 
-/** A person watches: lines may be redrawn. */
+/** A person watches: lines may be redrawn. A serial console often says that it has 0 columns, which ora cannot divide by. */
 function isLively({ stderr, env }: Io): boolean {
-  return stderr.isTTY === true && env["TERM"] !== "dumb" && !env["CI"];
+  return stderr.isTTY === true && stderr.columns !== 0 && env["TERM"] !== "dumb" && !env["CI"];
 }
 
 /** https://no-color.org */

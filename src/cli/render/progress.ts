@@ -105,10 +105,10 @@ export function describePhase(phase: PhaseState, now: number): string {
   return `${phase.phase}: ${parts.join(", ")}${phase.detail === null ? "" : `: ${phase.detail}`}`;
 }
 
-/** `compress: 40, 3.4 GB, 31 s` */
+/** `compress: done (40, 3.4 GB, 31 s)` */
 export function describeFinished(phase: PhaseState, now: number): string {
-  const parts = [...amounts({ ...phase, totalItems: null, totalBytes: null })];
-  return `${phase.phase}: ${[...parts, formatDuration(now - phase.startedAt)].join(", ")}`;
+  const parts = amounts({ ...phase, totalItems: null, totalBytes: null });
+  return `${phase.phase}: done (${[...parts, formatDuration(now - phase.startedAt)].join(", ")})`;
 }
 
 function amounts({ items, totalItems, bytes, totalBytes }: PhaseState): string[] {

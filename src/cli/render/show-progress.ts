@@ -93,7 +93,7 @@ function linePainter({ stderr, now }: ProgressOptions): Painter {
     moved: (text) => {
       if (now().getTime() - lastAt >= LINE_EVERY_MS) say(text);
     },
-    finished: (text) => say(`${text}: done`),
+    finished: say,
     failed: (text) => say(`${text}: stopped`),
     say,
   };
@@ -109,7 +109,7 @@ async function spinnerPainter({ stderr, color }: ProgressOptions): Promise<Paint
     color: color ? "cyan" : false,
   });
   const cut = (text: string): string => {
-    const width = Math.max(20, (stderr.columns ?? 80) - 4);
+    const width = Math.max(20, (stderr.columns || 80) - 4);
     return text.length > width ? `${text.slice(0, width - 1)}…` : text;
   };
   const start = (text: string) => void spinner.start(cut(text));
