@@ -77,7 +77,10 @@ async function readKeyFile(
       for (let read = -1; read !== 0 && size < bytes.length; size += read) {
         read = (await file.read(bytes, size, bytes.length - size, null)).bytesRead;
       }
-      return { text: keyText(bytes.subarray(0, size)), mode: stats.isFile() ? stats.mode : 0 };
+      return {
+        text: keyText(bytes.subarray(0, size), `${option} ${shown}`),
+        mode: stats.isFile() ? stats.mode : 0,
+      };
     } finally {
       await file.close();
     }
@@ -111,7 +114,7 @@ async function readAll(stdin: Readable, signal: AbortSignal): Promise<string> {
       size += bytes.length;
       if (size > MAX_KEY_FILE) break;
     }
-    return keyText(Buffer.concat(chunks));
+    return keyText(Buffer.concat(chunks), "--key -");
   } catch (error) {
     if (signal.aborted) fail("INTERRUPTED", { subject: "--key -" }, { cause: error });
     throw error;
@@ -120,9 +123,9 @@ async function readAll(stdin: Readable, signal: AbortSignal): Promise<string> {
   }
 }
 
-function keyText(bytes: Buffer): string {
+function keyText(bytes: Buffer, subject: string): string {
   if (bytes.length > MAX_KEY_FILE)
-    fail("KEY_INVALID", { expected: `at most ${MAX_KEY_FILE} bytes`, actual: "more" });
+    fail("KEY_INVALID", { subject, expected: `at most ${MAX_KEY_FILE} bytes`, actual: "more" });
   return bytes.toString("latin1");
 }
 

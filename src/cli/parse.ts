@@ -136,7 +136,9 @@ function split(argv: readonly string[], commands: readonly Command[], columns: n
     .version("version", "Show the version", VERSION)
     .showHelpOnFail(false)
     .fail((message, error) => {
-      throw error ?? new UsageError(translate(message), commandOf(argv, commands));
+      // Its own errors are about what was typed; any other is a bug, or ours.
+      if (error !== undefined && error.name !== "YError") throw error;
+      throw new UsageError(translate(message ?? error.message), commandOf(argv, commands));
     });
   for (const command of commands) {
     parser.command(command.name, command.summary, (of) => describe(of, command));
