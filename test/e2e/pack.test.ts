@@ -13,8 +13,8 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { BundleDocument, ErrorReport, PackReport, VerifyReport } from "../../src/generated/types.js";
 import { validatePackReport } from "../../src/generated/report-validators.js";
+import type { BundleDocument, ErrorReport, PackReport, VerifyReport } from "../../src/generated/types.js";
 import { type CliOptions, cli, cliJson } from "../support/cli.js";
 import { type Fixtures, makeFixtures, nixEnvironment, SYSTEM } from "../support/fixtures.js";
 
@@ -131,7 +131,7 @@ describe("a bundle", () => {
   });
 
   it("without a key is unsigned, which verify refuses until it is signed", async () => {
-    const { code, json } = await pack(fixtures.flakes["no-default"] + "#primer", "--out", "unsigned.tar");
+    const { code, json } = await pack(`${fixtures.flakes["no-default"]}#primer`, "--out", "unsigned.tar");
     expect([code, json.plan?.signedBy]).toEqual([0, null]);
     const before = await cliJson<VerifyReport>(
       ["verify", "unsigned.tar", "--public-key", publicKey],
@@ -289,5 +289,5 @@ function goneFlake(): string {
 }
 
 function impureFlake(): string {
-  return flakeOf("impure", shellDerivation("echo ${builtins.readFile /etc/hostname} > $out"));
+  return flakeOf("impure", shellDerivation(`echo \${builtins.readFile /etc/hostname} > $out`));
 }

@@ -1,7 +1,7 @@
 /** A pack for people: what went in, what it costs, and what came out; or why nothing did. */
 import type { PackReport } from "../../generated/types.js";
 import { renderFindings } from "./findings.js";
-import { counted, formatBytes, formatDuration, type Line, table, type View } from "./text.js";
+import { counted, formatBytes, type Line, table, type View } from "./text.js";
 
 export function renderPack(report: PackReport, view: View): Line[] {
   const { bundle, plan, findings, dryRun, phases } = report;
@@ -52,8 +52,8 @@ export function renderPack(report: PackReport, view: View): Line[] {
 
 function seconds(phases: PackReport["phases"]): string[] {
   const total = phases.reduce((sum, { seconds }) => sum + seconds, 0);
-  const rows = phases.map(({ phase, seconds }) => [`  ${phase}`, formatDuration(seconds * 1000)]);
-  return ["", `time: ${formatDuration(total * 1000)}`, ...table(rows)];
+  const rows = phases.map(({ phase, seconds }) => [`  ${phase}`, `${seconds.toFixed(1)} s`]);
+  return ["", `time: ${total.toFixed(1)} s`, ...table(rows)];
 }
 
 function signature(signedBy: string | null, { plan, bundle, dryRun }: PackReport): Line[] {

@@ -8,7 +8,7 @@ import { chunkArguments, invokeNix, type NixContext, type NixOutcome, tryNix } f
 import { type PathInfo, parsePathInfo, type StoredPathInfo } from "./path-info.js";
 
 export type { NixLogEvent } from "./internal-log.js";
-export { findNix, type NixContext } from "./invoke.js";
+export type { NixContext } from "./invoke.js";
 export type { PathInfo } from "./path-info.js";
 
 const STORE_DIR = "/nix/store";
