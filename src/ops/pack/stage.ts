@@ -82,11 +82,6 @@ export async function stageBlobs(
   return staged;
 }
 
-/** The cache is emptied only once all its blobs were taken over: until then it is what a second run resumes from. */
-export function dropCache(stage: Stage): Promise<void> {
-  return removeTree(stage.cache);
-}
-
 async function readNarInfo(stage: Stage, path: PlannedPath): Promise<NarInfo> {
   const file = join(stage.cache, narinfoName(path.storePath));
   const text = await withDiskErrors(file, () => readFile(file, "latin1"));

@@ -1,0 +1,245 @@
+/**
+ * What a pack is about, made ready: the flake read, evaluated and proved to evaluate on a site, all that the tier needs
+ * in this machine's store, and the plan of the document. Writes nothing of the bundle.
+ */
+import { parseDocument } from "../../bundle/document.js";
+import { DOCUMENT_NAME, MAX_DOCUMENT_SIZE } from "../../bundle/layout.js";
+import { openMedium } from "../../bundle/medium.js";
+import { type Finding, fail } from "../../errors.js";
+import type { BundleDocument, Path } from "../../generated/types.js";
+import { VERSION } from "../../generated/version.js";
+import { exists } from "../../host/files.js";
+import * as nix from "../../host/nix/index.js";
+import { packerNix } from "../../host/nix/packer.js";
+import { formatHex, hashOf } from "../../nix/hash.js";
+import { formatTime } from "../../time.js";
+import type { Context } from "../context.js";
+import type { PhaseClock } from "../phase-clock.js";
+import { type EvaluationClosure, evaluateRoots, evaluationClosure } from "./evaluate.js";
+import { documentInputs, readFlake, type TopFlake } from "./flake.js";
+import { makeReal, readDerivations, tierTargets } from "./gather.js";
+import { compareRoots, knownIrreproducible, type PackPlan, planPaths, rootOf } from "./plan.js";
+import { chooseIdentity, chooseOut, type Identity, type PackOptions, parseInstallables } from "./request.js";
+
+const DEFAULT_COMPRESSION_LEVEL = 3;
+
+export interface Prepared {
+  readonly plan: PackPlan;
+  readonly out: Out;
+  readonly nixContext: nix.NixContext;
+  readonly level: number;
+}
+
+export type Out = ReturnType<typeof chooseOut>;
+
+/**
+ * Everything up to the first byte written: reads, evaluates, builds and fetches what is missing. Findings are all the
+ * reasons, found so far, why the flake cannot be packed.
+ */
+export async function preparePack(
+  options: PackOptions,
+  context: Context,
+  { tempDir, clock }: { readonly tempDir: string; readonly clock: PhaseClock },
+): Promise<Prepared | { readonly findings: Finding[] }> {
+  const installables = parseInstallables(options.installables);
+  const { nixContext, realStoreDir } = await packerNix(context);
+  const step = <T>(phase: string, work: () => Promise<T>) => clock.phase(phase, {}, work);
+  const system = await nix.currentSystem(nixContext);
+  const top = await step("read the flake", () => readFlake(nixContext, installables.ref, realStoreDir));
+  const { identity, findings } = chooseIdentity(options, top.project, { ...top, rev: top.flake.rev });
+  const tier = options.tier ?? top.project.tier ?? "build";
+  const out = chooseOut(options.out, context.cwd, { ...identity, systems: [system], tier });
+  if (findings.length === 0 && !options.dryRun && (await exists(out.path)))
+    fail("OUT_EXISTS", { subject: out.path });
+  findings.push(...top.findings);
+  // Without a lock to trust, what evaluation would say is of no use.
+  if (top.findings.some(({ code }) => code !== "TREE_DIRTY")) return { findings };
+
+  const attrs = installables.attrs.length > 0 ? installables.attrs : (top.project.roots ?? []);
+  const evaluated = await step("evaluate", () =>
+    evaluateRoots(nixContext, { ref: installables.ref, attrs }, system),
+  );
+  findings.push(...evaluated.findings);
+  const asked = await readDerivations(
+    evaluated.roots.map((root) => root.drvPath),
+    realStoreDir,
+  );
+  findings.push(...asked.findings);
+  if (findings.length > 0) return { findings };
+
+  const sources = await step("fetch inputs", () => nix.flakeArchive(nixContext, installables.ref));
+  const build = (phase: string, targets: readonly string[], derivations = asked.derivations) =>
+    clock.phase(phase, {}, (progress) => makeReal(nixContext, targets, derivations, progress));
+  findings.push(
+    ...(await build(
+      "build roots",
+      evaluated.roots.map((root) => root.drvPath),
+    )),
+  );
+  if (findings.length > 0) return { findings };
+
+  const evaluation = await step("evaluate as a site will", () =>
+    evaluationClosure(nixContext, top, evaluated.roots, tempDir),
+  );
+  findings.push(...evaluation.findings);
+  if (findings.length > 0) return { findings };
+
+  // From here on imports from derivations are roots like the others, but for the tier that carries no derivations.
+  const imported = tier === "runtime" ? [] : [...evaluation.imported.keys()];
+  const rootDrvs = [...evaluated.roots.map((root) => root.drvPath), ...imported];
+  const {
+    derivations,
+    infos: derivationInfos,
+    findings: floating,
+  } = await readDerivations(rootDrvs, realStoreDir);
+  findings.push(
+    ...floating,
+    ...(await build(
+      `realise what tier ${tier} needs`,
+      [...tierTargets(tier, rootDrvs, derivations), ...imported],
+      derivations,
+    )),
+  );
+  if (findings.length > 0) return { findings };
+
+  const roots = [
+    ...evaluated.roots.map(({ attr, drvPath }) => rootOf(drvPath, attr, "output", derivations)),
+    ...imported.map((drvPath) => rootOf(drvPath, "", "evaluation", derivations)),
+  ].sort(compareRoots);
+  const wanted = new Set([
+    ...sources,
+    ...evaluation.touched.keys(),
+    ...roots.flatMap((root) => root.outputs.map(({ path }) => path)),
+  ]);
+  if (tier !== "runtime")
+    for (const derivation of derivations.byPath.values())
+      for (const path of derivation.inputSrcs) wanted.add(path);
+  if (tier !== "runtime")
+    for (const drvPath of rootDrvs) for (const path of derivations.inputsOf(drvPath)) wanted.add(path);
+  if (tier === "source")
+    for (const [path, { output }] of derivations.outputs) if (output.kind === "fixed") wanted.add(path);
+  const infos = new Map(derivationInfos);
+  const present = await step("look up paths", () =>
+    nix.pathInfo(nixContext, [...wanted].sort(), { recursive: true }),
+  );
+  for (const info of present) infos.set(info.storePath, info);
+
+  const draft = await draftDocument({
+    options,
+    context,
+    top,
+    identity,
+    tier,
+    roots,
+    sources,
+    evaluation,
+    infos,
+    nixContext,
+  });
+  const plan = planPaths(
+    { ...draft, knownIrreproducible: knownIrreproducible(top.project, derivations) },
+    infos,
+    causesOf(evaluation, sources),
+    derivations,
+  );
+  return { plan, out, nixContext, level: options.compressionLevel ?? DEFAULT_COMPRESSION_LEVEL };
+}
+
+/** Evaluation extras: what was touched and is no flake source. What an import built brings its own closure by references. */
+function causesOf(
+  { touched, imported, wrapper }: EvaluationClosure,
+  sources: readonly string[],
+): Map<string, NonNullable<Path["cause"]>> {
+  const causes = new Map<string, NonNullable<Path["cause"]>>();
+  const flakeSources = new Set([...sources, wrapper?.storePath]);
+  for (const [path, info] of touched)
+    if (info.ca !== null && !flakeSources.has(path)) causes.set(path, "fetched");
+  for (const path of imported.values()) causes.set(path, "import-from-derivation");
+  return causes;
+}
+
+interface DraftParts {
+  readonly options: PackOptions;
+  readonly context: Context;
+  readonly top: TopFlake;
+  readonly identity: Identity;
+  readonly tier: BundleDocument["tier"];
+  readonly roots: BundleDocument["roots"];
+  readonly sources: readonly string[];
+  readonly evaluation: EvaluationClosure;
+  readonly infos: ReadonlyMap<string, nix.PathInfo>;
+  readonly nixContext: nix.NixContext;
+}
+
+async function draftDocument(parts: DraftParts): Promise<PackPlan["draft"]> {
+  const { options, top, identity, tier, roots, sources, evaluation, infos, nixContext } = parts;
+  const lastModified = top.flake.lastModified ?? 0;
+  const sequence = options.sequence ?? lastModified;
+  const byNarHash = new Map(sources.map((path) => [infos.get(path)?.narHash ?? "", path]));
+  return {
+    created: options.created ?? formatTime(lastModified),
+    docs: [],
+    evaluation: {
+      env: [],
+      method: evaluation.method,
+      pure: true,
+      wrapper: evaluation.wrapper?.storePath ?? null,
+    },
+    features: [],
+    flake: { ...top.flake, narHash: infos.get(top.flake.storePath)?.narHash ?? top.flake.narHash },
+    format: "nix-airgap-bundle",
+    inputs: documentInputs(top.inputs, byNarHash),
+    knownIrreproducible: [],
+    minimumNix: minimumNix(top),
+    previous:
+      options.previous === undefined
+        ? null
+        : await readPrevious(options.previous, identity.product, sequence),
+    ...identity,
+    requires: [],
+    roots,
+    sequence,
+    storeDir: "/nix/store",
+    systems: [...new Set(roots.map((root) => root.system))].sort(),
+    tier,
+    tools: { nix: await nix.version(nixContext), nixAirgap: VERSION },
+    version: "1.0",
+  };
+}
+
+/** Nix 2.8 is the oldest we know; what newer ones write into locks it cannot read. */
+function minimumNix({ inputs }: TopFlake): string {
+  if (inputs.some((input) => input.parent !== undefined)) return "2.26.0";
+  const newTarball = inputs.some(
+    ({ locked }) => locked["type"] === "tarball" && locked["lastModified"] !== undefined,
+  );
+  return newTarball ? "2.26.0" : "2.8.0";
+}
+
+async function readPrevious(
+  path: string,
+  product: string,
+  sequence: number,
+): Promise<BundleDocument["previous"]> {
+  const { medium, findings } = await openMedium(path, { allowExtra: false });
+  const bytes = await medium.read(DOCUMENT_NAME, MAX_DOCUMENT_SIZE);
+  const parsed = parseDocument(bytes);
+  const problem = [...findings, ...parsed.findings][0];
+  if (problem !== undefined || parsed.document === null)
+    fail(problem?.code ?? "DOCUMENT_SCHEMA", { ...problem, subject: `--previous ${path}` });
+  const { document } = parsed;
+  if (document.product !== product)
+    fail("USAGE", {
+      subject: `--previous ${path}`,
+      expected: `product ${product}`,
+      actual: document.product,
+    });
+  if (document.sequence >= sequence) {
+    fail("USAGE", {
+      subject: "--sequence",
+      expected: `more than ${document.sequence}, that of the previous bundle`,
+      actual: String(sequence),
+    });
+  }
+  return { sequence: document.sequence, sha256: formatHex(hashOf("sha256", bytes)) };
+}

@@ -1,0 +1,185 @@
+/**
+ * Writes a planned bundle: blobs, then the document, then what follows from it; checks the whole of it as a site would;
+ * the final name last.
+ */
+import { link, mkdir, rename, rm, stat } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { formatDocument } from "../../bundle/document.js";
+import { finishDirectory, writeTar } from "../../bundle/write.js";
+import { fail } from "../../errors.js";
+import type { BundleDocument, PackReport, Path, VerifyReport } from "../../generated/types.js";
+import { exists, fileSystemOf, removeTree, requireSpace, withDiskErrors } from "../../host/files.js";
+import { withLock } from "../../host/lock.js";
+import { formatHex, hashOf, parseSri } from "../../nix/hash.js";
+import { fingerprint } from "../../nix/narinfo.js";
+import { type SecretKey, signFingerprint } from "../../nix/signature.js";
+import { makeApproval } from "../../trust/approval.js";
+import { makeStatement } from "../../trust/statement.js";
+import type { Context } from "../context.js";
+import type { PhaseClock } from "../phase-clock.js";
+import { verify } from "../verify.js";
+import type { PackPlan } from "./plan.js";
+import type { Out, Prepared } from "./prepare.js";
+import type { PackOptions } from "./request.js";
+import { openStage, stageBlobs } from "./stage.js";
+
+/** What a compressed NAR is of its size, for a first look at the space that is needed; checked again when it is known. */
+const COMPRESSED_SHARE = 0.5;
+/** The largest file of FAT32. */
+const MAX_FAT_FILE = 2 ** 32 - 1;
+
+export type Written =
+  | { readonly bundle: NonNullable<PackReport["bundle"]>; readonly verification: null }
+  /** It does not hold: nothing has the final name. */
+  | { readonly bundle: null; readonly verification: VerifyReport };
+
+interface WriteParts extends Prepared {
+  readonly tempDir: string;
+  readonly clock: PhaseClock;
+}
+
+/** @throws AirgapError OUT_EXISTS, LOCKED, NIX_FAILED, DISK, NO_SPACE, INTERRUPTED */
+export async function writeBundle(
+  parts: WriteParts,
+  options: PackOptions,
+  context: Context,
+): Promise<Written> {
+  const { plan, out, nixContext, level, tempDir, clock } = parts;
+  const folder = dirname(out.path);
+  await withDiskErrors(folder, () => mkdir(folder, { recursive: true }));
+  return withLock(join(folder, `.${basename(out.path)}.lock`), async () => {
+    const recipe = { compressionLevel: level, nixVersion: plan.draft.tools.nix };
+    const stage = await openStage(out.path, recipe);
+    const narBytes = plan.paths.reduce((sum, path) => sum + path.narSize, 0);
+    await requireSpace(folder, narBytes * COMPRESSED_SHARE);
+    const paths = await clock.phase("compress", { items: plan.paths.length, bytes: narBytes }, (progress) => {
+      const done = { items: 0, bytes: 0 };
+      return stageBlobs(nixContext, stage, plan.paths, {
+        recipe,
+        tempDir,
+        onCopied: (bytes, path) => {
+          done.items += 1;
+          done.bytes += bytes;
+          progress(done.items, done.bytes, path);
+        },
+      });
+    });
+    const document = completeDocument(plan, paths, options.secretKey);
+    const bytes = formatDocument(document);
+    const sha256 = formatHex(hashOf("sha256", bytes));
+    const approvals = packerApproval(document, sha256, options.secretKey);
+    const isTar = out.form === "tar";
+    if (isTar) await requireSpace(folder, document.totals.blobBytes);
+    await checkFat(folder, isTar ? document.totals.blobBytes : largestBlob(paths));
+
+    const partial = isTar ? join(stage.dir, "bundle.tar") : stage.bundle;
+    await clock.phase("write", {}, () =>
+      isTar
+        ? writeTar(stage.bundle, partial, {
+            document,
+            approvals,
+            report: context.report,
+            signal: context.signal,
+          })
+        : finishDirectory(stage.bundle, document, approvals),
+    );
+    const verification = await clock.phase("verify", {}, () =>
+      verifyOwn(partial, options.secretKey, context),
+    );
+    if (verification.exit !== 0) return { bundle: null, verification };
+    await (isTar ? publishFile(partial, out.path) : publishDirectory(partial, out.path));
+    await removeTree(stage.dir);
+    const size = await sizeOf(out, document, bytes.length);
+    return { bundle: { path: out.path, kind: out.form, sha256, bytes: size }, verification: null };
+  });
+}
+
+/** What a site would refuse must not leave this machine. */
+function verifyOwn(path: string, secretKey: SecretKey | undefined, context: Context): Promise<VerifyReport> {
+  const publicKeys = secretKey === undefined ? [] : [secretKey.publicKey];
+  const integrityOnly = secretKey === undefined;
+  return verify(path, { publicKeys, integrityOnly, documentOnly: false, allowExtra: false }, context);
+}
+
+function largestBlob(paths: readonly Path[]): number {
+  return paths.reduce((largest, { blobSize }) => Math.max(largest, blobSize), 0);
+}
+
+function completeDocument(
+  plan: PackPlan,
+  paths: readonly Path[],
+  secretKey: SecretKey | undefined,
+): BundleDocument {
+  const blobs = new Map(paths.map((path) => [path.blob, path.blobSize]));
+  const signed = paths.map((path) => {
+    if (secretKey === undefined) return path;
+    const signature = signFingerprint(fingerprint({ ...path, narHash: parseSri(path.narHash) }), secretKey);
+    return { ...path, signatures: [...new Set([...path.signatures, signature])].sort() };
+  });
+  return {
+    ...plan.draft,
+    paths: signed,
+    totals: {
+      blobBytes: [...blobs.values()].reduce((sum, size) => sum + size, 0),
+      blobs: blobs.size,
+      narBytes: paths.reduce((sum, path) => sum + path.narSize, 0),
+      paths: paths.length,
+    },
+  };
+}
+
+/** The packer's approval says `created` for its time, so that the same inputs give the same bytes. */
+function packerApproval(
+  document: BundleDocument,
+  sha256: string,
+  secretKey: SecretKey | undefined,
+): Map<string, Buffer> {
+  if (secretKey === undefined) return new Map();
+  const statement = makeStatement({
+    document,
+    documentSha256: sha256,
+    role: "packer",
+    signedAt: document.created,
+    keyName: secretKey.publicKey.name,
+  });
+  const { fileName, bytes } = makeApproval(statement, secretKey);
+  return new Map([[fileName, bytes]]);
+}
+
+async function checkFat(folder: string, largest: number): Promise<void> {
+  const { isFat } = await fileSystemOf(folder);
+  if (!isFat || largest <= MAX_FAT_FILE) return;
+  fail("DISK", {
+    subject: folder,
+    expected: `files of at most ${MAX_FAT_FILE} bytes, since this is a FAT file system`,
+    actual: `${largest} bytes`,
+    hint: "Write to another file system, or format the medium as exFAT or ext4; a directory (--out without .tar) has smaller files.",
+  });
+}
+
+/** Gives the file its final name without ever replacing another. */
+async function publishFile(partial: string, out: string): Promise<void> {
+  await withDiskErrors(out, async () => {
+    try {
+      await link(partial, out);
+      await rm(partial);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "EEXIST") fail("OUT_EXISTS", { subject: out });
+      // A file system without hard links; the lock file keeps other packs away.
+      if (code !== "EPERM" && code !== "ENOTSUP" && code !== "ENOSYS") throw error;
+      if (await exists(out)) fail("OUT_EXISTS", { subject: out });
+      await rename(partial, out);
+    }
+  });
+}
+
+async function publishDirectory(partial: string, out: string): Promise<void> {
+  if (await exists(out)) fail("OUT_EXISTS", { subject: out });
+  await withDiskErrors(out, () => rename(partial, out));
+}
+
+async function sizeOf(out: Out, document: BundleDocument, documentBytes: number): Promise<number> {
+  if (out.form === "tar") return (await stat(out.path)).size;
+  return document.totals.blobBytes + 2 * documentBytes;
+}
