@@ -50,15 +50,16 @@ export function flakeReference({ flake, evaluation, paths }: BundleDocument): st
  * path; `taken` gets the names.
  */
 export function linkNames(root: Root, taken: Set<string>): Map<string, string> {
-  const short = root.attr
+  const attr = root.attr
     .replace(`.${root.system}.`, ".")
     .replace(/^(legacyP|p)ackages\./, "")
     .replace(/[^A-Za-z0-9+_-]+/g, "-")
     .replace(/^-+|-+$/g, "");
+  const short = attr || "root";
   const names = new Map<string, string>();
   for (const { name: output, path } of root.outputs) {
     const wanted = output === "out" ? short : `${short}-${output}`;
-    let name = wanted || "root";
+    let name = wanted;
     for (let n = 2; taken.has(name); n++) name = `${wanted}-${n}`;
     taken.add(name);
     names.set(path, name);
