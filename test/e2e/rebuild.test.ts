@@ -138,6 +138,27 @@ describe("what is not reproducible", () => {
   });
 });
 
+it("an input that refers to another root waits until that root was built", async () => {
+  const flake = packed.path("stages");
+  mkdirSync(flake);
+  writeFileSync(
+    join(flake, "flake.nix"),
+    `{ outputs = { self }:
+        let mk = name: script: derivation { inherit name; system = "${SYSTEM}"; builder = "/bin/sh"; args = [ "-c" script ]; };
+        in { packages.${SYSTEM} = rec {
+          lib = mk "lib" "echo lib > $out";
+          middle = mk "middle" "echo \${lib} > $out";
+          default = mk "top" "echo \${middle} > $out";
+        }; }; }\n`,
+  );
+  const attrs = ["default", "lib"].map((attr) => `path:${flake}#${attr}`);
+  const bundle = await packed.pack("stages.tar", attrs, "--tier", "build", "--release", "1");
+  const { code, json } = await rebuild(bundle, ...LEND);
+  expect([code, json.findings]).toEqual([0, []]);
+  expect(verdicts(json)).toEqual({ lib: "identical", top: "identical" });
+  expect(json.phases.map(({ phase }) => phase)).toEqual(["import", "build", "import", "build", "compare"]);
+});
+
 describe("what fails", () => {
   it("is told with its log, what depends on it is not built, and the exit is Nix's", async () => {
     const { code, json } = await rebuild(bundles.tar);
