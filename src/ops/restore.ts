@@ -182,8 +182,21 @@ class Run {
       name,
       paths.map(({ storePath }) => storePath),
     );
-    const gate = await gateTo(bundle, join(tempDir, "gate"), this.#context.signal);
+    const { missing } = plan;
+    if (missing.length > 0) await this.#import(bundle, plan, nix, tempDir);
+    const wrongAfter = await this.#check("check on disk", missing);
+    if (wrongAfter.length > 0) return this.#withRepair(wrongAfter, bundle, nix);
+    await roots.commit();
+    await dropRepair(this.#store);
+    this.#gcRoots = roots.path;
+    return [];
+  }
+
+  async #import(bundle: VerifiedBundle, plan: RestorePlan, nix: NixContext, tempDir: string): Promise<void> {
     const { missing, importBytes } = plan;
+    const gate = await this.#clock.phase("open the gate", {}, () =>
+      gateTo(bundle, join(tempDir, "gate"), this.#context.signal),
+    );
     const sizes = new Map(missing.map(({ storePath, narSize }) => [storePath, narSize]));
     await this.#clock.phase("import", { items: missing.length, bytes: importBytes }, async (progress) => {
       let bytes = 0;
@@ -196,12 +209,6 @@ class Run {
         },
       });
     });
-    const wrongAfter = await this.#check("check on disk", missing);
-    if (wrongAfter.length > 0) return this.#withRepair(wrongAfter, bundle, nix);
-    await roots.commit();
-    await dropRepair(this.#store);
-    this.#gcRoots = roots.path;
-    return [];
   }
 
   async #check(phase: string, paths: readonly Path[]): Promise<Finding[]> {

@@ -17,7 +17,7 @@ export class Packed {
   private constructor() {
     this.fixtures = makeFixtures(this.path("originals"));
     this.#env = nixEnvironment(this.path("packer"));
-    mkdirSync(this.path("home"));
+    for (const name of ["home", "tmp"]) mkdirSync(this.path(name));
   }
 
   static async make(): Promise<Packed> {
