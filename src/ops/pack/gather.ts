@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PackedDerivations } from "../../bundle/packed.js";
 import { AirgapError, type Finding } from "../../errors.js";
-import type { Tier } from "../../generated/types.js";
+import type { Root, Tier } from "../../generated/types.js";
 import * as nix from "../../host/nix/index.js";
 import { type Derivation, parseDerivation } from "../../nix/derivation.js";
 import { derivationReferences } from "../../nix/derivation-hash.js";
@@ -79,6 +79,17 @@ export function tierTargets(
       if (derivation.kind === "fixed") targets.add(drvPath);
   }
   return [...targets].sort();
+}
+
+/** The paths that roots and tier ask for by themselves, apart from .drv files; their closures come along. */
+export function tierPaths(tier: Tier, roots: readonly Root[], derivations: PackedDerivations): string[] {
+  const paths = roots.flatMap((root) => root.outputs.map(({ path }) => path));
+  if (tier === "runtime") return paths;
+  for (const { inputSrcs } of derivations.byPath.values()) paths.push(...inputSrcs);
+  for (const { drvPath } of roots) paths.push(...derivations.inputsOf(drvPath));
+  if (tier === "build") return paths;
+  const fixed = [...derivations.outputs].filter(([, { output }]) => output.kind === "fixed");
+  return [...paths, ...fixed.map(([path]) => path)];
 }
 
 /**

@@ -17,7 +17,7 @@ import type { Context } from "../context.js";
 import type { PhaseClock } from "../phase-clock.js";
 import { type EvaluationClosure, evaluateRoots, evaluationClosure } from "./evaluate.js";
 import { documentInputs, readFlake, type TopFlake } from "./flake.js";
-import { makeReal, readDerivations, tierTargets } from "./gather.js";
+import { makeReal, readDerivations, tierPaths, tierTargets } from "./gather.js";
 import { compareRoots, knownIrreproducible, type PackPlan, planPaths, rootOf } from "./plan.js";
 import { chooseIdentity, chooseOut, type Identity, type PackOptions, parseInstallables } from "./request.js";
 
@@ -106,21 +106,10 @@ export async function preparePack(
     ...evaluated.roots.map(({ attr, drvPath }) => rootOf(drvPath, attr, "output", derivations)),
     ...imported.map((drvPath) => rootOf(drvPath, "", "evaluation", derivations)),
   ].sort(compareRoots);
-  const wanted = new Set([
-    ...sources,
-    ...evaluation.touched.keys(),
-    ...roots.flatMap((root) => root.outputs.map(({ path }) => path)),
-  ]);
-  if (tier !== "runtime")
-    for (const derivation of derivations.byPath.values())
-      for (const path of derivation.inputSrcs) wanted.add(path);
-  if (tier !== "runtime")
-    for (const drvPath of rootDrvs) for (const path of derivations.inputsOf(drvPath)) wanted.add(path);
-  if (tier === "source")
-    for (const [path, { output }] of derivations.outputs) if (output.kind === "fixed") wanted.add(path);
+  const wanted = [...sources, ...evaluation.touched.keys(), ...tierPaths(tier, roots, derivations)];
   const infos = new Map(derivationInfos);
   const present = await step("look up paths", () =>
-    nix.pathInfo(nixContext, [...wanted].sort(), { recursive: true }),
+    nix.pathInfo(nixContext, [...new Set(wanted)].sort(), { recursive: true }),
   );
   for (const info of present) infos.set(info.storePath, info);
 
