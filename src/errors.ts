@@ -198,7 +198,7 @@ export const CODES = {
     GET_AGAIN,
   ),
   FIXED_OUTPUT_HASH: code(integrity, "a fixed output does not have the hash its derivation says", GET_AGAIN),
-  ROOT_OUTPUTS: code(integrity, "a root's outputs are not those of its derivation", GET_AGAIN),
+  ROOT_OUTPUTS: code(integrity, "a root's outputs or system are not those of its derivation", GET_AGAIN),
   DERIVER_OUTPUT: code(integrity, "a path's deriver does not have it as an output", GET_AGAIN),
   INPUT_NAR_HASH: code(integrity, "an input is not the one flake.lock pins", GET_AGAIN),
   FLAKE_NAR_HASH: code(integrity, "the top flake is not the one the document pins", GET_AGAIN),
@@ -242,7 +242,7 @@ export const CODES = {
   FLAKE_UNREADABLE: code(
     usage,
     "Nix cannot read this flake",
-    "Read Nix's words; try: nix flake metadata REF.",
+    "Read Nix's words; a folder is written ./FOLDER, since a bare name is one of the registry.",
   ),
   LOCK_STALE: code(
     usage,

@@ -165,8 +165,7 @@ function listDirectory(top: string, allowExtra: boolean, collect: Collector): vo
       const stats = onDiskSync(name, () => lstatSync(path));
       if (isFolder && stats.isDirectory()) waiting.push(name);
       else if (!isFolder && stats.isFile()) collect.file({ name, size: stats.size, path, offset: 0 });
-      else
-        collect.finding("FILE_TYPE", { subject: name, expected: isFolder ? "a folder" : "a regular file" });
+      else collect.wrongType(name, isFolder ? "a folder" : "a regular file");
     }
   }
 }

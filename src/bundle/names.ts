@@ -22,7 +22,7 @@ import type { PackedDerivations } from "./packed.js";
  * which is not executable; `nar`: of the NAR; `modulo`: of the NAR without the path's own hash part.
  */
 export interface ContentDemand {
-  readonly code: "CA_CONTENT" | "FIXED_OUTPUT_HASH";
+  readonly code: "CA_CONTENT";
   readonly method: "flat" | "nar" | "modulo";
   readonly hash: Hash;
 }
@@ -50,7 +50,7 @@ export function checkNames(document: BundleDocument, packed: PackedDerivations, 
     const wanted: ContentDemand[] = [];
     const output = packed.outputs.get(path.storePath);
     if (path.ca !== null) findings.push(...checkContentAddress(path, path.ca, wanted));
-    if (output?.output.kind === "fixed") findings.push(...checkFixedOutput(path, output.output, wanted));
+    if (output?.output.kind === "fixed") findings.push(...checkFixedOutput(path, output.output));
     if (wanted.length > 0) demands.set(path.storePath, wanted);
 
     if (path.ca !== null) continue;
@@ -125,17 +125,16 @@ function checkContentAddress(path: Path, text: string, wanted: ContentDemand[]):
 function checkFixedOutput(
   path: Path,
   output: Extract<Derivation["outputs"] extends ReadonlyMap<string, infer O> ? O : never, { kind: "fixed" }>,
-  wanted: ContentDemand[],
 ): Finding[] {
   const { method, hash } = output;
   // Of other methods item 3 says that they are not supported.
   if (method !== "flat" && method !== "nar") return [];
   const expected = formatContentAddress({ kind: "fixed", method, hash });
-  if (path.ca !== null && path.ca !== expected) {
-    return [{ code: "FIXED_OUTPUT_HASH", subject: path.storePath, expected, actual: path.ca }];
-  }
-  // With a content address the same demand is there already.
-  return path.ca === null ? demandContent(path, { code: "FIXED_OUTPUT_HASH", method, hash }, wanted) : [];
+  // With its content address, item 1 has asked for the content; without one it could refer to anything.
+  if (path.ca === expected) return [];
+  return [
+    { code: "FIXED_OUTPUT_HASH", subject: path.storePath, expected, actual: path.ca ?? "no content address" },
+  ];
 }
 
 function demandContent(path: Path, demand: ContentDemand, wanted: ContentDemand[]): Finding[] {
@@ -215,10 +214,14 @@ function hashable(derivations: ReadonlyMap<string, Derivation>): { ready: string
 /** Item 4, first half. */
 function checkRoots({ roots }: BundleDocument, packed: PackedDerivations): Finding[] {
   const findings: Finding[] = [];
-  for (const { attr, drvPath, outputs } of roots) {
+  for (const { attr, drvPath, outputs, system } of roots) {
     const derivation = packed.byPath.get(drvPath);
     if (derivation === undefined) continue;
     const declared = declaredOutputPaths(derivation);
+    if (derivation.system !== system) {
+      const difference = { expected: `system ${derivation.system}`, actual: system };
+      findings.push({ code: "ROOT_OUTPUTS", subject: attr || drvPath, ...difference });
+    }
     for (const { name, path } of outputs) {
       if (declared.get(name) === path) continue;
       const subject = `${attr || drvPath}!${name}`;

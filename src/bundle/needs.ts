@@ -39,7 +39,8 @@ export function seedsOf(document: BundleDocument, packed: PackedDerivations): Se
 
   for (const root of roots) {
     const label = rootLabel(root);
-    if (root.purpose === "output") for (const { path } of root.outputs) add("output", path, label);
+    const kind = root.purpose === "output" ? "output" : "evaluation";
+    for (const { path } of root.outputs) add(kind, path, label);
     add("derivation", root.drvPath, label);
     for (const path of packed.inputsOf(root.drvPath)) add("input", path, `derivation ${root.drvPath}`);
   }

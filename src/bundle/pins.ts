@@ -5,7 +5,8 @@
 import { AirgapError, type Finding } from "../errors.js";
 import type { BundleDocument } from "../generated/types.js";
 import { type LockedInput, parseFlakeLock, resolveFlakeLock } from "../nix/flake-lock.js";
-import { formatSri } from "../nix/hash.js";
+import { formatSri, type Hash, parseSri } from "../nix/hash.js";
+import { makeSourcePath } from "../nix/store-path.js";
 import { wrapperOf } from "./wrapper.js";
 
 /** All of item 6 that the document tells by itself. */
@@ -46,14 +47,11 @@ function checkInputs(document: BundleDocument): Finding[] {
     if (input === undefined || input.storePath === null || parent !== undefined) continue;
     const expected = narHash === undefined ? "a narHash in flake.lock" : formatSri(narHash);
     const actual = [input.narHash, narHashes.get(input.storePath)].find((hash) => hash !== expected);
-    if (actual === undefined) continue;
-    findings.push({
-      code: "INPUT_NAR_HASH",
-      subject: input.storePath,
-      expected,
-      actual: actual ?? "none",
-      neededBy: [`input ${key}`],
-    });
+    const about = { code: "INPUT_NAR_HASH", subject: input.storePath, neededBy: [`input ${key}`] } as const;
+    if (actual !== undefined) findings.push({ ...about, expected, actual: actual ?? "none" });
+    else if (narHash !== undefined && input.storePath !== sourcePath(narHash)) {
+      findings.push({ ...about, expected: sourcePath(narHash), actual: input.storePath });
+    }
   }
   return findings;
 }
@@ -65,8 +63,17 @@ function lockedInputs({ flake: { lock } }: BundleDocument): LockedInput[] {
 
 function checkFlake({ flake, paths }: BundleDocument): Finding[] {
   const actual = paths.find(({ storePath }) => storePath === flake.storePath)?.narHash;
-  if (actual === undefined || actual === flake.narHash) return [];
-  return [{ code: "FLAKE_NAR_HASH", subject: flake.storePath, expected: flake.narHash, actual }];
+  const subject = flake.storePath;
+  if (actual !== undefined && actual !== flake.narHash) {
+    return [{ code: "FLAKE_NAR_HASH", subject, expected: flake.narHash, actual }];
+  }
+  const expected = sourcePath(parseSri(flake.narHash));
+  return expected === subject ? [] : [{ code: "FLAKE_NAR_HASH", subject, expected, actual: subject }];
+}
+
+/** Where Nix looks for a tree of which it knows the hash: evaluation on site finds it nowhere else. */
+function sourcePath(narHash: Hash): string {
+  return makeSourcePath(narHash, "source");
 }
 
 /** A wrapper is a pure function of the document, so that its hash says what is in it. */

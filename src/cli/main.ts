@@ -19,7 +19,6 @@ async function main(): Promise<void> {
   // A reader that goes away is no error; what else happens to output is seen where it is written.
   for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
 
-  const { runMain } = await import("./run.js");
   const controller = new AbortController();
   const stop = (): void => {
     // A second Ctrl-C leaves at once.
@@ -28,6 +27,9 @@ async function main(): Promise<void> {
     controller.abort();
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, stop);
+
+  // Only now what takes time to load: a signal before it would end the program without a word.
+  const { runMain } = await import("./run.js");
 
   process.exitCode = await runMain(process.argv.slice(2), {
     stdin: process.stdin,

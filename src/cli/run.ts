@@ -100,9 +100,12 @@ function write(stream: Writable, text: string): Promise<void> {
   });
 }
 
-/** A person watches: lines may be redrawn. A serial console often says that it has 0 columns, which ora cannot divide by. */
+/**
+ * A person watches: lines may be redrawn. A serial console often has no width, or 0, which ora
+ * cannot divide by.
+ */
 function isLively({ stderr, env }: Io): boolean {
-  return stderr.isTTY === true && stderr.columns !== 0 && env["TERM"] !== "dumb" && !env["CI"];
+  return stderr.isTTY === true && (stderr.columns ?? 0) > 0 && env["TERM"] !== "dumb" && !env["CI"];
 }
 
 /** https://no-color.org */

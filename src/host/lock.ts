@@ -2,8 +2,9 @@
  * A lock file for one place: two runs that write there exclude each other. It holds who has it, so that one left
  * behind by a crash is seen, and taken over.
  */
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { open, readFile, rm } from "node:fs/promises";
+import { link, readFile, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { AirgapError } from "../errors.js";
 import { asDiskError, errorCode, withDiskErrors } from "./files.js";
@@ -27,13 +28,25 @@ export async function withLock<T>(path: string, action: () => Promise<T>): Promi
 }
 
 async function tryCreate(path: string, content: string): Promise<boolean> {
+  // Written under another name first: a lock that a kill left empty could not be told from one in use.
+  const draft = `${path}.${process.pid}-${randomBytes(4).toString("hex")}`;
   try {
-    const file = await open(path, "wx", 0o644);
-    try {
-      await file.writeFile(content);
-    } finally {
-      await file.close();
-    }
+    await writeFile(draft, content, { flag: "wx", mode: 0o644 });
+    await link(draft, path);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === "EEXIST") return false;
+    // A file system without hard links.
+    if (errorCode(error) === "EPERM" || errorCode(error) === "ENOTSUP") return writeExclusive(path, content);
+    throw asDiskError(error, path);
+  } finally {
+    await rm(draft, { force: true });
+  }
+}
+
+async function writeExclusive(path: string, content: string): Promise<boolean> {
+  try {
+    await writeFile(path, content, { flag: "wx", mode: 0o644 });
     return true;
   } catch (error) {
     if (errorCode(error) === "EEXIST") return false;
@@ -99,7 +112,9 @@ function startTime(pid: number): string | null {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
     // The second field is the program's name in parentheses, and may hold anything.
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19] ?? null;
+    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+    // A zombie has ended, though nobody has asked how.
+    return fields[0] === "Z" || fields[0] === "X" ? null : (fields[19] ?? null);
   } catch {
     return null;
   }

@@ -159,6 +159,15 @@ describe("what is too much", () => {
 });
 
 describe("what evaluation read", () => {
+  it("misses the result of an import from derivation that is a root", () => {
+    const findings = findingsOf((document, { parameters }) => {
+      without(document, parameters);
+    });
+    expect(findings).toMatchObject([
+      { code: "TIER_INCOMPLETE", neededBy: [expect.stringMatching(/import from derivation/)] },
+    ]);
+  });
+
   it.each(tiers)("refuses a fetched path without content address at tier %s", (tier) => {
     const { named } = makeRelease();
     const findings = findingsOf((document) => Object.assign(pathOf(document, named.selfish), { ca: null }), {

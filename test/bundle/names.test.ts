@@ -110,15 +110,22 @@ describe("a content address", () => {
     expect(codes(findings)).toEqual([[code, named[name]]]);
   });
 
-  it("taken away from a fixed output leaves the derivation's hash to be demanded", () => {
-    const { findings, demands } = namesOf((document) => {
+  it("taken away from a fixed output is missed, since its derivation gives it", () => {
+    const { findings } = namesOf((document) => {
       for (const name of ["payload", "vendored"] as const) pathOf(document, named[name]).ca = null;
     });
-    expect(findings).toEqual([]);
-    const demanded = (path: string) => demands.get(path)?.map(({ code, method }) => [code, method]);
-    expect(demanded(named.payload)).toEqual([["FIXED_OUTPUT_HASH", "flat"]]);
-    expect(demanded(named.vendored)).toEqual([["FIXED_OUTPUT_HASH", "nar"]]);
+    const subjects = findings.map(({ code, subject, actual }) => [code, subject, actual]);
+    expect(subjects.sort()).toEqual(
+      [named.payload, named.vendored].map((path) => ["FIXED_OUTPUT_HASH", path, "no content address"]).sort(),
+    );
   });
+});
+
+it("a root of another system than its derivation is refused", () => {
+  const { findings } = namesOf((document) => {
+    document.roots[1]!.system = "aarch64-linux";
+  });
+  expect(findings.map(({ code, actual }) => [code, actual])).toEqual([["ROOT_OUTPUTS", "aarch64-linux"]]);
 });
 
 describe("a demand", () => {

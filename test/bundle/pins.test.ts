@@ -41,6 +41,15 @@ describe("pins", () => {
     ]);
   });
 
+  it("say the name too: Nix looks for a tree of that hash under one name only", () => {
+    const renamed = named.motor.replace("-source", "-other");
+    const findings = pinsOf((document) => {
+      pathOf(document, named.motor).storePath = renamed;
+      document.inputs[0]!.storePath = renamed;
+    });
+    expect(findings).toMatchObject([{ code: "INPUT_NAR_HASH", expected: named.motor, actual: renamed }]);
+  });
+
   it("are there for every input with a tree of its own", () => {
     const findings = pinsOf((document) => relock(document, /\n *"narHash": "[^"]*",/, ""));
     expect(findings).toMatchObject([{ code: "INPUT_NAR_HASH", expected: "a narHash in flake.lock" }]);

@@ -73,8 +73,8 @@ export interface EvaluationClosure {
   readonly wrapper: Wrapper | null;
   /** Everything evaluation touched that is no derivation, by store path; flake sources among it. */
   readonly touched: ReadonlyMap<string, nix.PathInfo>;
-  /** Derivations whose outputs the evaluator read, each by one of those outputs. */
-  readonly imported: ReadonlyMap<string, string>;
+  /** Derivations whose outputs the evaluator read, with the paths of those outputs. */
+  readonly imported: ReadonlyMap<string, readonly string[]>;
   readonly findings: readonly Finding[];
 }
 
@@ -193,10 +193,10 @@ async function dropDownloads(
 function importedFrom(
   touched: ReadonlyMap<string, nix.PathInfo>,
   all: ReadonlyMap<string, nix.PathInfo>,
-): Map<string, string> {
+): Map<string, readonly string[]> {
   const built = [...touched.values()].filter((info) => info.ca === null);
   const inner = new Set(built.flatMap((info) => info.references.filter((path) => path !== info.storePath)));
-  const imported = new Map<string, string>();
+  const imported = new Map<string, readonly string[]>();
   for (const { storePath, deriver } of built) {
     if (inner.has(storePath)) continue;
     if (deriver === null || !all.has(deriver)) {
@@ -205,7 +205,7 @@ function importedFrom(
         hint: "Evaluation read a path that no derivation of this flake gives; take it out of the flake.",
       });
     }
-    imported.set(deriver, storePath);
+    imported.set(deriver, [...(imported.get(deriver) ?? []), storePath]);
   }
   return imported;
 }

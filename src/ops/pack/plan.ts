@@ -6,6 +6,7 @@ import type { PackedDerivations } from "../../bundle/packed.js";
 import type { BundleDocument, PackReport, Path, ProjectFile, Root } from "../../generated/types.js";
 import type { PathInfo } from "../../host/nix/index.js";
 import { closure } from "../../nix/closure.js";
+import { formatContentAddress } from "../../nix/content-address.js";
 import { derivationName } from "../../nix/derivation.js";
 
 export type Draft = Omit<BundleDocument, "paths" | "totals">;
@@ -30,7 +31,7 @@ export function planPaths(
     (info): Path => ({
       blob: "",
       blobSize: 0,
-      ca: info.ca,
+      ca: fixedAddress(info.storePath, derivations) ?? info.ca,
       cause: causes.get(info.storePath) ?? null,
       compression: "zstd",
       deriver: null,
@@ -54,6 +55,13 @@ export function planPaths(
     }))
     .filter(({ kinds }) => kinds.length > 0);
   return { draft, paths };
+}
+
+/** A fixed output's content address follows from its derivation; databases of old stores may lack it. */
+function fixedAddress(storePath: string, derivations: PackedDerivations): string | null {
+  const output = derivations.outputs.get(storePath)?.output;
+  if (output?.kind !== "fixed" || (output.method !== "flat" && output.method !== "nar")) return null;
+  return formatContentAddress({ kind: "fixed", method: output.method, hash: output.hash });
 }
 
 /** The document's `knownIrreproducible` from the project file's names. */

@@ -6,7 +6,7 @@ import { parseDocument } from "../../bundle/document.js";
 import { DOCUMENT_NAME, MAX_DOCUMENT_SIZE } from "../../bundle/layout.js";
 import { openMedium } from "../../bundle/medium.js";
 import { type Finding, fail } from "../../errors.js";
-import type { BundleDocument, Path } from "../../generated/types.js";
+import type { BundleDocument, Path, Root } from "../../generated/types.js";
 import { VERSION } from "../../generated/version.js";
 import { exists } from "../../host/files.js";
 import * as nix from "../../host/nix/index.js";
@@ -104,7 +104,7 @@ export async function preparePack(
 
   const roots = [
     ...evaluated.roots.map(({ attr, drvPath }) => rootOf(drvPath, attr, "output", derivations)),
-    ...imported.map((drvPath) => rootOf(drvPath, "", "evaluation", derivations)),
+    ...imported.map((drvPath) => importRoot(rootOf(drvPath, "", "evaluation", derivations), evaluation)),
   ].sort(compareRoots);
   const wanted = [...sources, ...evaluation.touched.keys(), ...tierPaths(tier, roots, derivations)];
   const infos = new Map(derivationInfos);
@@ -134,6 +134,12 @@ export async function preparePack(
   return { plan, out, nixContext, level: options.compressionLevel ?? DEFAULT_COMPRESSION_LEVEL };
 }
 
+/** Of an import, only the outputs that the evaluator read. */
+function importRoot(root: Root, { imported }: EvaluationClosure): Root {
+  const read = new Set(imported.get(root.drvPath));
+  return { ...root, outputs: root.outputs.filter(({ path }) => read.has(path)) };
+}
+
 /** Evaluation extras: what was touched and is no flake source. What an import built brings its own closure by references. */
 function causesOf(
   { touched, imported, wrapper }: EvaluationClosure,
@@ -143,7 +149,7 @@ function causesOf(
   const flakeSources = new Set([...sources, wrapper?.storePath]);
   for (const [path, info] of touched)
     if (info.ca !== null && !flakeSources.has(path)) causes.set(path, "fetched");
-  for (const path of imported.values()) causes.set(path, "import-from-derivation");
+  for (const path of [...imported.values()].flat()) causes.set(path, "import-from-derivation");
   return causes;
 }
 
