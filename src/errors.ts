@@ -282,7 +282,7 @@ export const CODES = {
   EVALUATION_DIFFERS: code(
     usage,
     "a site would evaluate this to another derivation",
-    "Look for what depends on where the flake lies; report it with the flake if you can.",
+    "Look for what depends on where flake or store lie; on Nix 2.8 readFile and pathExists of a built path do.",
   ),
   DERIVATION_FLOATING: code(
     usage,

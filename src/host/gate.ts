@@ -32,6 +32,8 @@ export interface Gate {
   readonly url: string;
   /** For `trusted-public-keys`. */
   readonly publicKey: string;
+  /** As its narinfos have them. */
+  referencesOf(storePath: string): readonly string[];
   /** What the given paths, in their order, are to be imported in: each batch after the one before it is done. */
   batches(storePaths: readonly string[]): string[][];
   /** Makes the blobs of one batch readable, those of the one before no longer. @throws AirgapError DISK, NO_SPACE, INTERRUPTED */
@@ -72,6 +74,7 @@ export async function makeGate(
   const common = {
     url: `file://${dir}`,
     publicKey: formatPublicKey(key.publicKey),
+    referencesOf: (storePath: string) => byPath.get(storePath)?.narInfo.references ?? [],
     close: () => removeTree(dir),
   };
   if (blobs !== null) return { ...common, batches: (all) => [[...all]], stage: async () => {} };

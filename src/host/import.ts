@@ -3,8 +3,7 @@ import type { Gate } from "./gate.js";
 import { copy, type NixContext } from "./nix/index.js";
 
 /**
- * `storePaths`: in dependency order. Outputs and sources go first, since they never refer to derivations. Paths that are
- * valid already are left as they are. `onImported` is called as each path becomes valid.
+ * `storePaths`: in dependency order. Paths that are valid already are left as they are. `onImported` is called as each path becomes valid.
  *
  * @throws AirgapError NIX_FAILED where Nix refuses one, DISK, NO_SPACE, INTERRUPTED
  */
@@ -15,8 +14,8 @@ export async function importPaths(
   { store, onImported }: { readonly store: string; readonly onImported: (storePath: string) => void },
 ): Promise<void> {
   const importing = { ...nix, options: { ...nix.options, "trusted-public-keys": gate.publicKey } };
-  for (const derivations of [false, true]) {
-    for (const batch of gate.batches(storePaths.filter((path) => path.endsWith(".drv") === derivations))) {
+  for (const round of importRounds(storePaths, gate)) {
+    for (const batch of gate.batches(round)) {
       await gate.stage(batch);
       await copy(importing, batch, {
         from: gate.url,
@@ -27,4 +26,29 @@ export async function importPaths(
       });
     }
   }
+}
+
+/**
+ * Nix 2.8 cannot take .drv files and other paths in one call, so they go in turns: first what refers to no .drv, then
+ * .drv files, then what refers to those, and so on; seldom more than two rounds.
+ */
+export function importRounds(
+  storePaths: readonly string[],
+  { referencesOf }: Pick<Gate, "referencesOf">,
+): string[][] {
+  const rounds: string[][] = [];
+  const roundOf = new Map<string, number>();
+  for (const path of storePaths) {
+    const parity = path.endsWith(".drv") ? 1 : 0;
+    let round = parity;
+    for (const reference of referencesOf(path)) {
+      // A reference of the other kind is in a round of the other parity, so one more is ours again.
+      const before = reference === path ? undefined : roundOf.get(reference);
+      if (before !== undefined) round = Math.max(round, before % 2 === parity ? before : before + 1);
+    }
+    roundOf.set(path, round);
+    while (rounds.length <= round) rounds.push([]);
+    rounds[round]!.push(path);
+  }
+  return rounds.filter((paths) => paths.length > 0);
 }

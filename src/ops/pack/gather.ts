@@ -113,6 +113,13 @@ export async function makeReal(
     [...outcome.message.matchAll(/builder for '(\/nix\/store\/[^']+\.drv)'/g)].map((match) => match[1]!),
   );
   for (const target of targets) if (derivations.byPath.get(target)?.kind === "fixed") failed.add(target);
+  // It was there, but is not what the flake says.
+  const others = [...failed].filter(
+    (drvPath) =>
+      derivations.byPath.get(drvPath)?.kind !== "fixed" ||
+      outcome.message.includes(`hash mismatch in fixed-output derivation '${drvPath}'`),
+  );
+  for (const drvPath of others) failed.delete(drvPath);
   const sources = [...failed].sort().flatMap((drvPath) => fixedOutput(drvPath, derivations));
   const valid = new Set(
     (
@@ -123,7 +130,6 @@ export async function makeReal(
     ).map((info) => info.storePath),
   );
   const lost = sources.filter(({ path }) => !valid.has(path)).map(({ finding }) => finding);
-  const others = [...failed].filter((drvPath) => derivations.byPath.get(drvPath)?.kind !== "fixed");
   if (lost.length > 0 && others.length === 0) return lost;
   return [
     ...lost,
