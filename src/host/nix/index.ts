@@ -116,7 +116,10 @@ export function evalDrvPath(
   if (options.store !== undefined) args.push("--store", options.store);
   if (options.substituters !== undefined) args.push("--option", "substituters", options.substituters);
   if (options.offline)
-    args.push("--offline", "--option", "substitute", "false", "--option", "use-registries", "false");
+    args.push(
+      ...["--offline", "--option", "substitute", "false", "--option", "use-registries", "false"],
+      ...["--option", "max-jobs", "0"],
+    );
   // A PATH without programs keeps Nix from running git; a proxy that nobody serves keeps curl from the network.
   const isolated = {
     PATH: "/var/empty",

@@ -9,6 +9,8 @@ import { type Wrapper, wrapperOf } from "../../bundle/wrapper.js";
 import { type Finding, fail } from "../../errors.js";
 import type { Flake } from "../../generated/types.js";
 import * as nix from "../../host/nix/index.js";
+import { parseStorePath } from "../../nix/store-path.js";
+import { readDerivations } from "./gather.js";
 import { DEFAULT_ATTR, type Installables } from "./request.js";
 
 export interface EvaluatedRoot {
@@ -114,11 +116,12 @@ export async function evaluationClosure(
 
   const all = new Map((await nix.allPathInfo(context, store)).map((info) => [info.storePath, info]));
   const method = wrapper ? "wrapper" : "topq";
-  const leftovers = await dropDownloads(context, store, all);
-  const touched = new Map([...all].filter(([path]) => !path.endsWith(".drv") && !leftovers.has(path)));
-  if (findings.length === 0)
-    findings.push(...(await proveSiteEvaluation(context, top, roots, wrapper, { scratchDir, store })));
-  return { method, wrapper, touched, imported: importedFrom(touched, all), findings };
+  const prove = () => proveSiteEvaluation(context, top, roots, wrapper, { scratchDir, store });
+  if (findings.length === 0) findings.push(...(await prove()), ...(await fetchedAnew(context, store, all)));
+  const unneeded =
+    findings.length > 0 ? new Set<string>() : await unneededDownloads(context, store, all, prove);
+  const touched = new Map([...all].filter(([path]) => !path.endsWith(".drv") && !unneeded.has(path)));
+  return { method, wrapper, touched, imported: await importedFrom(touched, all, store), findings };
 }
 
 /** The site's way, in the store that holds just what was touched. */
@@ -164,48 +167,73 @@ async function addWrapper(
   }
 }
 
+/** What the site's evaluation brought in by itself: a site could not, though a `file://` on this machine could be read. */
+async function fetchedAnew(
+  context: nix.NixContext,
+  store: string,
+  before: ReadonlyMap<string, nix.PathInfo>,
+): Promise<Finding[]> {
+  const after = await nix.allPathInfo(context, store);
+  return after
+    .filter(({ storePath }) => !storePath.endsWith(".drv") && !before.has(storePath))
+    .map(({ storePath }) => ({ code: "EVALUATION_FETCHES", subject: storePath }));
+}
+
 /**
- * Nix keeps the file that `fetchTarball` downloaded beside the tree it unpacked, flat and named `source`. Nothing
- * asks for it on site; removing it before the site's evaluation proves that.
+ * Nix keeps the file that `fetchTarball` downloaded beside the tree it unpacked, flat and under the same name. Such files
+ * are not needed if the site's evaluation succeeds without them, and does not bring them in again.
  */
-async function dropDownloads(
+async function unneededDownloads(
   context: nix.NixContext,
   store: string,
   all: ReadonlyMap<string, nix.PathInfo>,
+  prove: () => Promise<Finding[]>,
 ): Promise<Set<string>> {
+  const infos = [...all.values()];
+  const nameOf = (storePath: string) => parseStorePath(storePath).name;
   const referenced = new Set(
-    [...all.values()].flatMap((info) => info.references.filter((path) => path !== info.storePath)),
+    infos.flatMap((info) => info.references.filter((path) => path !== info.storePath)),
   );
-  const dropped = [...all.values()]
-    .filter(
-      ({ storePath, ca }) =>
-        /^fixed:(?!r:)/.test(ca ?? "") && storePath.endsWith("-source") && !referenced.has(storePath),
-    )
-    .map((info) => info.storePath);
-  await nix.deletePaths(context, dropped, store);
-  return new Set(dropped);
+  const trees = new Set(
+    infos.filter(({ ca }) => ca?.startsWith("fixed:r:")).map((info) => nameOf(info.storePath)),
+  );
+  const candidates = infos
+    .filter(({ storePath, ca }) => /^fixed:(?!r:)/.test(ca ?? "") && trees.has(nameOf(storePath)))
+    .map(({ storePath }) => storePath)
+    .filter((path) => !referenced.has(path));
+  if (candidates.length === 0) return new Set();
+  await nix.deletePaths(context, candidates, store);
+  const findings = await prove();
+  const after = new Set((await nix.allPathInfo(context, store)).map(({ storePath }) => storePath));
+  return findings.length > 0 || candidates.some((path) => after.has(path)) ? new Set() : new Set(candidates);
 }
 
 /**
  * The derivations that evaluation built from: those of input-addressed paths that no other such path refers to (the
- * others came along as their closure).
+ * others came along as their closure). Which derivation gives a path is looked up among those that evaluation made: the
+ * store's own `deriver` may be another one with the same output.
  */
-function importedFrom(
+async function importedFrom(
   touched: ReadonlyMap<string, nix.PathInfo>,
   all: ReadonlyMap<string, nix.PathInfo>,
-): Map<string, readonly string[]> {
+  store: string,
+): Promise<Map<string, readonly string[]>> {
   const built = [...touched.values()].filter((info) => info.ca === null);
-  const inner = new Set(built.flatMap((info) => info.references.filter((path) => path !== info.storePath)));
   const imported = new Map<string, readonly string[]>();
-  for (const { storePath, deriver } of built) {
+  if (built.length === 0) return imported;
+  const inner = new Set(built.flatMap((info) => info.references.filter((path) => path !== info.storePath)));
+  const drvs = [...all.keys()].filter((path) => path.endsWith(".drv"));
+  const { derivations } = await readDerivations(drvs, join(store, "nix/store"));
+  for (const { storePath } of built) {
     if (inner.has(storePath)) continue;
-    if (deriver === null || !all.has(deriver)) {
-      fail("EVALUATION_UNEXPLAINED", {
+    const drvPath = derivations.outputs.get(storePath)?.drvPath;
+    if (drvPath === undefined) {
+      return fail("EVALUATION_UNEXPLAINED", {
         subject: storePath,
         hint: "Evaluation read a path that no derivation of this flake gives; take it out of the flake.",
       });
     }
-    imported.set(deriver, [...(imported.get(deriver) ?? []), storePath]);
+    imported.set(drvPath, [...(imported.get(drvPath) ?? []), storePath]);
   }
   return imported;
 }
