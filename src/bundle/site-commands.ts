@@ -2,7 +2,9 @@
  * What a person types on site after a restore: to build, run or enter a root with no network, in the store that was
  * restored to. Pure; the same words go into receipts, the terminal, and tests, which run them.
  */
+
 import type { BundleDocument, Root, SiteCommand } from "../generated/types.js";
+import { formatFragment } from "../nix/flake-fragment.js";
 import { siteReference } from "./site-reference.js";
 
 export interface SiteSettings {
@@ -21,7 +23,7 @@ export function siteCommands(
   settings: SiteSettings,
   program: string | null,
 ): SiteCommand[] {
-  const reference = `${flakeReference(document)}#${fragment(root.attr)}`;
+  const reference = `${flakeReference(document)}#${formatFragment(root.attr)}`;
   const options = { ...settings.options, substituters: "", "use-registries": "false" };
   const lent =
     settings.sandboxPaths.length > 0 ? ["--option", "sandbox-paths", settings.sandboxPaths.join(" ")] : [];
@@ -83,11 +85,6 @@ export function shellCommand(argv: readonly string[]): string {
 
 function isDevShell({ attr }: Root): boolean {
   return /^devShells?\./.test(attr);
-}
-
-/** Nix decodes the fragment of a flake reference. */
-function fragment(attr: string): string {
-  return attr.split(".").map(encodeURIComponent).join(".");
 }
 
 function command(purpose: SiteCommand["purpose"], argv: string[]): SiteCommand {

@@ -3,6 +3,7 @@
  * that of 2.8.0 and holds for 2.26 and 2.34 too, where it was measured.
  */
 import { fail } from "../../errors.js";
+import { formatFragment } from "../../nix/flake-fragment.js";
 import type { NixLogEvent } from "./internal-log.js";
 import { chunkArguments, invokeNix, type NixContext, type NixOutcome, tryNix } from "./invoke.js";
 import { type PathInfo, parsePathInfo, type StoredPathInfo } from "./path-info.js";
@@ -112,7 +113,7 @@ export function evalDrvPath(
   attr: string,
   options: EvalOptions = {},
 ): Promise<NixOutcome> {
-  const args = ["eval", "--raw", "--no-update-lock-file", `${ref}#${attr}.drvPath`];
+  const args = ["eval", "--raw", "--no-update-lock-file", `${ref}#${formatFragment(attr)}.drvPath`];
   if (options.store !== undefined) args.push("--store", options.store);
   if (options.substituters !== undefined) args.push("--option", "substituters", options.substituters);
   if (options.offline)

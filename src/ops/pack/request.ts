@@ -3,6 +3,7 @@ import { basename, join, resolve } from "node:path";
 import { type Finding, fail } from "../../errors.js";
 import type { ProjectFile, Tier } from "../../generated/types.js";
 import { validateProjectFile } from "../../generated/validators.js";
+import { parseFragment } from "../../nix/flake-fragment.js";
 import type { SecretKey } from "../../nix/signature.js";
 import { parseStrictJson } from "../../strict-json.js";
 
@@ -38,7 +39,9 @@ export interface Installables {
 export function parseInstallables(installables: readonly string[]): Installables {
   const parts = installables.map((text) => {
     const at = text.indexOf("#");
-    return at < 0 ? { ref: text, attr: "" } : { ref: text.slice(0, at), attr: text.slice(at + 1) };
+    return at < 0
+      ? { ref: text, attr: "" }
+      : { ref: text.slice(0, at), attr: parseFragment(text.slice(at + 1)) };
   });
   const refs = [...new Set(parts.map((part) => withFolder(part.ref || ".")))];
   if (refs.length > 1) {

@@ -23,6 +23,11 @@ describe("installables", () => {
     expect(parseInstallables(installables)).toEqual(expected);
   });
 
+  it("have their fragment decoded once, as Nix does", () => {
+    expect(parseInstallables([".#sp%20ace"]).attrs).toEqual(["sp ace"]);
+    expect(() => parseInstallables([".#100%"])).toThrow(code("USAGE"));
+  });
+
   it("are refused when they belong to two flakes", () => {
     expect(() => parseInstallables(["./a#x", "./b#x"])).toThrow(code("USAGE"));
   });
