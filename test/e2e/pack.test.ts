@@ -170,6 +170,18 @@ describe("a bundle", () => {
   });
 });
 
+it("keeps what evaluation fetched, whatever it is called, and drops only a tarball beside its tree", async () => {
+  writeFileSync(join(dir, "data.txt"), "data");
+  const fetch = `builtins.fetchurl { url = "file://${dir}/data.txt"; name = "source"; sha256 = "${sha256(join(dir, "data.txt"))}"; }`;
+  const flake = flakeOf("fetches", shellDerivation(`echo \${builtins.readFile (${fetch})} > $out`));
+  expect((await pack(flake, "--release", "1", "--out", "fetches")).code).toBe(0);
+  const { paths } = JSON.parse(readFileSync(inWork("fetches/bundle.json"), "utf8")) as BundleDocument;
+  const fetched = paths
+    .filter(({ cause }) => cause === "fetched")
+    .map(({ ca }) => ca!.replace(/:[^:]*$/, ""));
+  expect(fetched).toEqual(["fixed:sha256"]);
+});
+
 describe("a flake that cannot be packed is refused by name, and nothing is written", () => {
   const refusals: [what: string, flake: () => string, exit: number, code: string, subject: RegExp][] = [
     ["a lock that lacks an input", () => fixtures.flakes["stale-lock"], 2, "LOCK_STALE", /stale-lock/],
