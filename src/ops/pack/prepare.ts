@@ -115,7 +115,6 @@ export async function preparePack(
 
   const draft = await draftDocument({
     options,
-    context,
     top,
     identity,
     tier,
@@ -155,7 +154,6 @@ function causesOf(
 
 interface DraftParts {
   readonly options: PackOptions;
-  readonly context: Context;
   readonly top: TopFlake;
   readonly identity: Identity;
   readonly tier: BundleDocument["tier"];
