@@ -32,6 +32,7 @@ export function checkClosure(
     ...checkPresence(document, byPath, seeds),
     ...checkKinds(document, byPath, seeds, complete),
     ...checkEvaluation(document, byPath, packed, complete),
+    ...checkIrreproducible(document),
   ];
   return { findings, complete };
 }
@@ -63,6 +64,19 @@ function checkInputs(document: BundleDocument): Finding[] {
   for (const node of listed.keys())
     findings.push({ code: "INPUT_UNLISTED", subject: `input ${plain(node)}` });
   return findings;
+}
+
+/** A reason given in advance is about a derivation that a rebuild may meet. */
+function checkIrreproducible(document: BundleDocument): Finding[] {
+  if (document.tier === "runtime" || document.knownIrreproducible.length === 0) return [];
+  const derivations = new Set(derivationClosure(document));
+  return document.knownIrreproducible
+    .filter(({ drvPath }) => !derivations.has(drvPath))
+    .map(({ drvPath: subject }) => ({
+      code: "DERIVATION_MISSING",
+      subject,
+      neededBy: ["the list of what is known to be irreproducible"],
+    }));
 }
 
 /** Keys of a lock are any text: quoted where a line cannot show them. */

@@ -138,6 +138,10 @@ function checkRoots({ roots, systems }: BundleDocument, check: Checker): void {
     }
     check.sorted(`${subject}/outputs`, outputs, ({ name }) => name);
   });
+  const used = new Set(roots.map(({ system }) => system));
+  systems.forEach((system, i) => {
+    if (!used.has(system)) check.value(`/systems/${i}`, "the system of a root", system);
+  });
 }
 
 function checkPaths({ paths }: BundleDocument, check: Checker): void {

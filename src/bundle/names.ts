@@ -214,7 +214,7 @@ function hashable(derivations: ReadonlyMap<string, Derivation>): { ready: string
 /** Item 4, first half. */
 function checkRoots({ roots }: BundleDocument, packed: PackedDerivations): Finding[] {
   const findings: Finding[] = [];
-  for (const { attr, drvPath, outputs, system } of roots) {
+  for (const { attr, drvPath, outputs, purpose, system } of roots) {
     const derivation = packed.byPath.get(drvPath);
     if (derivation === undefined) continue;
     const declared = declaredOutputPaths(derivation);
@@ -222,16 +222,15 @@ function checkRoots({ roots }: BundleDocument, packed: PackedDerivations): Findi
       const difference = { expected: `system ${derivation.system}`, actual: system };
       findings.push({ code: "ROOT_OUTPUTS", subject: attr || drvPath, ...difference });
     }
-    for (const { name, path } of outputs) {
-      if (declared.get(name) === path) continue;
-      const subject = `${attr || drvPath}!${name}`;
-      findings.push({
-        code: "ROOT_OUTPUTS",
-        subject,
-        expected: declared.get(name) ?? "no such output",
-        actual: path,
-      });
+    const differs = (name: string, expected: string, actual: string) =>
+      findings.push({ code: "ROOT_OUTPUTS", subject: `${attr || drvPath}!${name}`, expected, actual });
+    const listed = new Map(outputs.map(({ name, path }) => [name, path]));
+    for (const [name, path] of listed) {
+      if (declared.get(name) !== path) differs(name, declared.get(name) ?? "no such output", path);
     }
+    // Of an import-from-derivation only what evaluation read is there.
+    if (purpose === "evaluation") continue;
+    for (const [name, path] of declared) if (!listed.has(name)) differs(name, path, "not listed");
   }
   return findings;
 }

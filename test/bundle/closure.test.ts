@@ -189,6 +189,18 @@ describe("what evaluation read", () => {
   });
 });
 
+it("refuses a reason in advance for a derivation that no root has", () => {
+  const drvPath = `/nix/store/${"9".repeat(32)}-other.drv`;
+  const { named } = makeRelease();
+  const findings = findingsOf((document) => {
+    document.knownIrreproducible = [drvPath, named.pumpDrv].map((path) => ({
+      drvPath: path,
+      reason: "time",
+    }));
+  });
+  expect(findings).toEqual([expect.objectContaining({ code: "DERIVATION_MISSING", subject: drvPath })]);
+});
+
 describe("size", () => {
   it("stays linear in a deep chain of references", () => {
     const { document, named } = makeRelease({ tier: "runtime" });

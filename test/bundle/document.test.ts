@@ -84,7 +84,16 @@ describe("a document's bytes", () => {
 
 describe("a document's meaning", () => {
   const cases: [string, (d: BundleDocument) => unknown, string[]][] = [
-    ["systems unsorted", (d) => d.systems.push("aarch64-linux"), ["DOCUMENT_ORDER /systems/1"]],
+    [
+      "systems unsorted",
+      (d) => {
+        d.systems.push("aarch64-linux");
+        d.roots.push({ ...d.roots[0]!, attr: "packages.aarch64-linux.x", system: "aarch64-linux" });
+        d.roots.sort((a, b) => (a.attr < b.attr ? -1 : 1));
+      },
+      ["DOCUMENT_ORDER /systems/1"],
+    ],
+    ["a system that no root has", (d) => d.systems.push("y86-linux"), ["DOCUMENT_VALUE /systems/1"]],
     ["systems repeated", (d) => d.systems.push("x86_64-linux"), ["DOCUMENT_DUPLICATE /systems/1"]],
     ["inputs repeated", (d) => d.inputs.push({ ...d.inputs[0]! }), ["DOCUMENT_DUPLICATE /inputs/1"]],
     ["roots repeated", (d) => d.roots.push({ ...d.roots[0]! }), ["DOCUMENT_DUPLICATE /roots/1"]],
@@ -124,7 +133,11 @@ describe("a document's meaning", () => {
       },
       ["paths", "narBytes", "blobs", "blobBytes"].map((field) => `DOCUMENT_TOTALS /totals/${field}`),
     ],
-    ["a root of another system", (d) => (d.roots[0]!.system = "riscv"), ["DOCUMENT_VALUE /roots/0/system"]],
+    [
+      "a root of another system",
+      (d) => (d.roots[0]!.system = "riscv"),
+      ["DOCUMENT_VALUE /roots/0/system", "DOCUMENT_VALUE /systems/0"],
+    ],
     ["previous not smaller", (d) => (d.previous!.sequence = 5), ["DOCUMENT_VALUE /previous/sequence"]],
     ["a day that does not exist", (d) => (d.created = "2026-02-30T00:00:00Z"), ["DOCUMENT_VALUE /created"]],
     ["a version with zeros", (d) => (d.version = "1.00"), ["DOCUMENT_VALUE /version"]],
@@ -210,6 +223,7 @@ describe("a document's meaning", () => {
     expect(found).toEqual([
       "DOCUMENT_VALUE /created",
       "DOCUMENT_ORDER /systems/1",
+      "DOCUMENT_VALUE /systems/1",
       "DOCUMENT_TOTALS /totals/paths",
     ]);
   });

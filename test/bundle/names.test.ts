@@ -267,7 +267,24 @@ describe("roots and derivers", () => {
     const { findings } = namesOf((document) => {
       document.roots[1]!.outputs[1]!.name = "doc";
     });
-    expect(codes(findings)).toEqual([["ROOT_OUTPUTS", "packages.x86_64-linux.default!doc"]]);
+    expect(codes(findings)).toEqual([
+      ["ROOT_OUTPUTS", "packages.x86_64-linux.default!doc"],
+      ["ROOT_OUTPUTS", "packages.x86_64-linux.default!out"],
+    ]);
+  });
+
+  it("finds a root that leaves one of its outputs out", () => {
+    const { findings } = namesOf((document) => {
+      document.roots[1]!.outputs = document.roots[1]!.outputs.slice(1);
+    });
+    expect(findings).toEqual([
+      {
+        code: "ROOT_OUTPUTS",
+        subject: "packages.x86_64-linux.default!dev",
+        expected: named.pumpDev,
+        actual: "not listed",
+      },
+    ]);
   });
 
   it("finds a deriver that builds something else", () => {
