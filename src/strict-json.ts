@@ -2,7 +2,7 @@
  * Strict JSON: one meaning for every reader, or refused. Parsed values only; what they mean is the caller's.
  *
  * RFC 8259, narrowed: UTF-8 without BOM, no duplicate keys, no `__proto__`, no lone surrogates, integers that a
- * double holds exactly, bounded size and depth, nothing after the value. Linear in the input.
+ * double holds exactly, bounded size, depth and number of values, nothing after the value. Linear in the input.
  */
 import { type Code, fail } from "./errors.js";
 
@@ -24,6 +24,8 @@ export interface JsonCaps {
 }
 
 const MAX_DEPTH = 64;
+/** Values in one text, whatever their size: one of two bytes takes thirty in memory. */
+const MAX_VALUES = 4_000_000;
 
 /** @throws AirgapError with `caps.code`, and the line (by LF, from 1) where the text goes wrong. */
 export function parseStrictJson(bytes: Uint8Array, caps: JsonCaps): JsonValue {
@@ -81,6 +83,7 @@ class Parser {
   readonly #fractions: boolean;
   readonly #fail: Refuse;
   #at = 0;
+  #values = 0;
 
   constructor(text: string, caps: JsonCaps, refuse: Refuse) {
     this.#text = text;
@@ -97,6 +100,7 @@ class Parser {
 
   /** Recursion is bounded by the cap on depth. */
   #value(depth: number): JsonValue {
+    if (++this.#values > MAX_VALUES) this.#refuse(`at most ${MAX_VALUES} values`, "more");
     switch (this.#next()) {
       case OBJECT:
         return this.#object(this.#deeper(depth));

@@ -113,6 +113,7 @@ describe("strict JSON", () => {
     expect(() => parse('{"a":'.repeat(1_000_000))).toThrow(invalid());
     expect(() => parse(nested(3), { maxDepth: 2 })).toThrow(invalid());
     expect(() => parse("[1,2,3]", { maxBytes: 6 })).toThrow(invalid());
+    expect(() => parse(`[${"0,".repeat(4_000_000)}0]`, { maxBytes: 1e8 })).toThrow(invalid());
   });
 
   it("throws the code and subject that it was given", () => {

@@ -5,7 +5,7 @@
 import type { BundleDocument } from "../generated/types.js";
 import { cacheView } from "./derived.js";
 import { blobName, DOCUMENT_NAME, docName, isTail, tarOrder } from "./layout.js";
-import { ociView } from "./oci.js";
+import { type Descriptor, ociView } from "./oci.js";
 
 /** Its bytes, or only their number, for what the document names by hash: blobs of NARs, and docs. */
 export type ExpectedFile = Buffer | { readonly size: number };
@@ -17,8 +17,8 @@ export interface Contents {
   readonly tail: ReadonlySet<string>;
   /** Blobs among them. */
   readonly tailBlobs: ReadonlySet<string>;
-  /** `sha256:<hex>`; null where the OCI view is left out. */
-  readonly manifestDigest: string | null;
+  /** Null where the OCI view is left out. */
+  readonly manifest: Descriptor | null;
 }
 
 /** `approvals`: by full name in the bundle. Nothing is thrown for a document that passed V3. */
@@ -44,7 +44,7 @@ export function contentsOf(
     files: new Map(order.map((name) => [name, files.get(name)!])),
     tail: new Set(order.filter((name) => isTail(name, tailBlobs))),
     tailBlobs,
-    manifestDigest: oci?.manifestDigest ?? null,
+    manifest: oci?.manifest ?? null,
   };
 }
 

@@ -2,20 +2,16 @@
  * The files on a medium against those that a document and its approvals give: V5 (derived files, byte for byte),
  * what V8 can tell without reading (presence and size), and V11 (nothing else).
  */
-import { createHash } from "node:crypto";
-import { constants } from "node:fs";
-import { open } from "node:fs/promises";
-import { AirgapError, type Finding, fail } from "../errors.js";
+import { type Finding, fail } from "../errors.js";
 import type { BundleDocument } from "../generated/types.js";
-import { isJsonObject, type JsonValue, parseStrictJson } from "../strict-json.js";
 import type { Contents } from "./contents.js";
-import { onDisk } from "./disk.js";
-import { blobName, classify, DOCUMENT_NAME, docName, INDEX_NAME, MAX_DERIVED_SIZE } from "./layout.js";
-import type { Medium, MediumFile } from "./medium.js";
+import { problemOfIndex } from "./index-file.js";
+import { blobName, classify, DOCUMENT_NAME, docName, INDEX_NAME, MAX_INDEX_SIZE } from "./layout.js";
+import { hashOfFile, type Medium } from "./medium.js";
+import type { Descriptor } from "./oci.js";
 
 /** Small files read at once: a narinfo each on their own takes 20,000 round trips to the disk. */
 const READ_AT_ONCE = 64;
-const HASH_PIECE = 1024 * 1024;
 
 /** V5. Throws DISK when the medium fails or changes meanwhile, and INTERRUPTED. */
 export async function checkDerived(
@@ -33,7 +29,7 @@ export async function checkDerived(
     const answers = await Promise.all(
       batch.map(([name, expected]) =>
         name === INDEX_NAME
-          ? checkIndex(medium, contents.manifestDigest ?? "")
+          ? checkIndex(medium, expected, contents.manifest)
           : checkBytes(medium, name, expected),
       ),
     );
@@ -108,30 +104,18 @@ async function checkBytes(medium: Medium, subject: string, expected: Buffer): Pr
   return { code: "DERIVED_DIFFERS", subject, ...firstDifference(expected, actual) };
 }
 
-/** OCI tools rewrite index.json: it need only be JSON in which one descriptor names the manifest. */
-async function checkIndex(medium: Medium, expected: string): Promise<Finding | undefined> {
+/** OCI tools rewrite index.json: it is ours, or names the manifest in their form. */
+async function checkIndex(
+  medium: Medium,
+  ours: Buffer,
+  manifest: Descriptor | null,
+): Promise<Finding | undefined> {
   const subject = INDEX_NAME;
   if (!medium.files.has(subject)) return { code: "DERIVED_MISSING", subject };
-  const bytes = await medium.read(subject, MAX_DERIVED_SIZE);
-  const digests = manifestDigests(bytes);
-  if (digests.includes(expected)) return undefined;
-  return { code: "INDEX_MANIFEST", subject, expected, actual: digests.slice(0, 8).join(", ") || "none" };
-}
-
-function manifestDigests(bytes: Uint8Array): string[] {
-  let index: JsonValue;
-  try {
-    index = parseStrictJson(bytes, { maxBytes: MAX_DERIVED_SIZE });
-  } catch (error) {
-    if (error instanceof AirgapError) return [];
-    throw error;
-  }
-  const manifests = isJsonObject(index) ? index["manifests"] : undefined;
-  if (!Array.isArray(manifests)) return [];
-  return manifests.flatMap((descriptor: JsonValue) => {
-    const digest = isJsonObject(descriptor) ? descriptor["digest"] : undefined;
-    return typeof digest === "string" ? [digest] : [];
-  });
+  const bytes = await medium.read(subject, MAX_INDEX_SIZE);
+  if (ours.equals(bytes) || manifest === null) return undefined;
+  const actual = problemOfIndex(bytes, manifest);
+  return actual === null ? undefined : { code: "INDEX_MANIFEST", subject, expected: manifest.digest, actual };
 }
 
 /** Of two buffers of one length that differ: where, and both lines there. */
@@ -146,28 +130,4 @@ function lineAt(bytes: Buffer, offset: number): string {
   const from = Math.max(start, offset - 40);
   const text = bytes.subarray(from, from + 80).toString("latin1");
   return text.split("\n")[0]!.replace(/[^\x20-\x7e]/g, ".");
-}
-
-/** Hex SHA-256 of a file, which may be large. */
-async function hashOfFile(file: MediumFile, signal: AbortSignal): Promise<string> {
-  const { name, path, offset, size } = file;
-  const hasher = createHash("sha256");
-  await onDisk(name, async () => {
-    // As when reading a medium: nothing put in its place since is followed, or waited for.
-    const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    try {
-      if (!(await handle.stat()).isFile()) fail("FILE_TYPE", { subject: name });
-      const buffer = Buffer.alloc(Math.min(size, HASH_PIECE));
-      for (let at = 0; at < size; ) {
-        if (signal.aborted) fail("INTERRUPTED");
-        const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, size - at), offset + at);
-        if (bytesRead === 0) fail("DISK", { subject: name, hint: "The file changed while it was read." });
-        hasher.update(buffer.subarray(0, bytesRead));
-        at += bytesRead;
-      }
-    } finally {
-      await handle.close();
-    }
-  });
-  return hasher.digest("hex");
 }

@@ -29,11 +29,16 @@ export const FOLDERS: ReadonlySet<string> = new Set([
 export type FileKind = "document" | "derived" | "index" | "narinfo" | "doc" | "blob" | "approval";
 
 const MEBIBYTE = 1024 * 1024;
-export const MAX_DOCUMENT_SIZE = 256 * MEBIBYTE;
-export const MAX_APPROVAL_SIZE = MEBIBYTE;
+/** Of 70,000 store paths. */
+export const MAX_DOCUMENT_SIZE = 64 * MEBIBYTE;
+/** All approvals are read before anybody is trusted: this times their number is what a stranger can make us hold. */
+export const MAX_APPROVAL_SIZE = 64 * 1024;
+/** Parsed, whoever wrote it; what OCI tools write has some hundred bytes. */
+export const MAX_INDEX_SIZE = MEBIBYTE;
 /** Also of an OCI manifest and the tar of narinfos, whose names are those of blobs. */
 export const MAX_DERIVED_SIZE = 64 * MEBIBYTE;
-export const MAX_FILES = 1_000_000;
+/** Of 150,000 store paths. Names are held in memory before anybody is trusted. */
+export const MAX_FILES = 300_000;
 export const MAX_APPROVALS = 1000;
 
 const FIXED: ReadonlyMap<string, FileKind> = new Map<string, FileKind>([
@@ -67,8 +72,9 @@ export function capOf(kind: FileKind): number {
       return MAX_DOCUMENT_SIZE;
     case "approval":
       return MAX_APPROVAL_SIZE;
-    case "derived":
     case "index":
+      return MAX_INDEX_SIZE;
+    case "derived":
     case "narinfo":
       return MAX_DERIVED_SIZE;
     case "doc":

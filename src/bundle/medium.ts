@@ -2,12 +2,13 @@
  * V1: a bundle as it lies on its medium, a directory or a tar, as one table of files that can be read. Names, types,
  * sizes and the tar's form are judged here; contents and which files this bundle needs are not. Writes nothing.
  */
+import { createHash } from "node:crypto";
 import { closeSync, constants, lstatSync, opendirSync, openSync, realpathSync, statSync } from "node:fs";
-import { open } from "node:fs/promises";
+import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { type Code, type Finding, fail } from "../errors.js";
 import { excerpt } from "../nix/excerpt.js";
-import { asDiskError, errorCode, onDiskSync } from "./disk.js";
+import { asDiskError, errorCode, onDisk, onDiskSync } from "./disk.js";
 import {
   capOf,
   classify,
@@ -18,6 +19,10 @@ import {
   withRightCase,
 } from "./layout.js";
 import { walkTar } from "./tar.js";
+
+const HASH_PIECE = 1024 * 1024;
+/** A medium with a million wrong names is told of by some of them. */
+const MAX_OPEN_FINDINGS = 20_000;
 
 export interface MediumFile {
   readonly name: string;
@@ -102,7 +107,7 @@ class Collector {
   }
 
   finding(code: Code, details: Omit<Finding, "code"> = {}): void {
-    this.#findings.push({ code, ...details });
+    if (this.#findings.length < MAX_OPEN_FINDINGS) this.#findings.push({ code, ...details });
   }
 
   wrongType(name: string, expected: string): void {
@@ -220,17 +225,22 @@ function listTar(path: string, size: number, collect: Collector): void {
   }
 }
 
+/** Nothing that was put in its place since is followed, or waited for. */
+async function openRegular(path: string, name: string): Promise<FileHandle> {
+  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  if ((await handle.stat()).isFile()) return handle;
+  await handle.close();
+  return fail("FILE_TYPE", { subject: name });
+}
+
 async function readFile(file: MediumFile | undefined, name: string, cap: number): Promise<Buffer> {
   if (file === undefined) return fail(missingCode(name), { subject: name });
   if (file.size > cap) {
     fail("FILE_TOO_LARGE", { subject: name, expected: `at most ${cap} bytes`, actual: `${file.size}` });
   }
   try {
-    // Not blocking: a FIFO put in its place since must not hang us.
-    const handle = await open(file.path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const handle = await openRegular(file.path, name);
     try {
-      const stats = await handle.stat();
-      if (!stats.isFile()) fail("FILE_TYPE", { subject: name });
       const bytes = Buffer.alloc(file.size);
       let done = 0;
       while (done < file.size) {
@@ -245,6 +255,31 @@ async function readFile(file: MediumFile | undefined, name: string, cap: number)
   } catch (error) {
     throw asDiskError(name, error);
   }
+}
+
+/**
+ * Hex SHA-256 of a file, which may be large: it is not held in memory. Throws DISK and FILE_TYPE when the medium changed
+ * since it was opened, and INTERRUPTED.
+ */
+export async function hashOfFile(file: MediumFile, signal: AbortSignal): Promise<string> {
+  const { name, path, offset, size } = file;
+  const hasher = createHash("sha256");
+  await onDisk(name, async () => {
+    const handle = await openRegular(path, name);
+    try {
+      const buffer = Buffer.alloc(Math.min(size, HASH_PIECE));
+      for (let at = 0; at < size; ) {
+        if (signal.aborted) fail("INTERRUPTED");
+        const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, size - at), offset + at);
+        if (bytesRead === 0) fail("DISK", { subject: name, hint: "The file changed while it was read." });
+        hasher.update(buffer.subarray(0, bytesRead));
+        at += bytesRead;
+      }
+    } finally {
+      await handle.close();
+    }
+  });
+  return hasher.digest("hex");
 }
 
 function missingCode(name: string): Code {

@@ -11,8 +11,8 @@ import { tarBytes } from "./tar.js";
 
 const EMPTY_CONFIG = "application/vnd.oci.empty.v1+json";
 const MANIFEST = "application/vnd.oci.image.manifest.v1+json";
-const INDEX = "application/vnd.oci.image.index.v1+json";
-const ARTIFACT = "application/vnd.nix-airgap.bundle.v1";
+export const INDEX = "application/vnd.oci.image.index.v1+json";
+export const ARTIFACT = "application/vnd.nix-airgap.bundle.v1";
 const DOCUMENT = "application/vnd.nix-airgap.document.v1+json";
 const NARINFOS = "application/vnd.nix-airgap.narinfos.v1.tar";
 const NAR = "application/vnd.nix-airgap.nar.v1+zstd";
@@ -25,13 +25,13 @@ export const MAX_LAYERS = 25_000;
 export interface OciView {
   /** By name: all that the view adds to the bundle, apart from the blobs of NARs and docs. */
   readonly files: ReadonlyMap<string, Buffer>;
-  /** `sha256:<hex>`, as OCI tools print it. */
-  readonly manifestDigest: string;
+  readonly manifest: Descriptor;
   /** Names of the blobs that signing changes: the manifest, and approvals that nothing else has as a blob. */
   readonly tailBlobs: ReadonlySet<string>;
 }
 
-interface Descriptor {
+/** What names a blob: `sha256:<hex>`, as OCI tools print it, its media type, its bytes. */
+export interface Descriptor {
   readonly digest: string;
   readonly mediaType: string;
   readonly size: number;
@@ -70,7 +70,7 @@ export function ociView(
   const manifest = addBlob(MANIFEST, manifestBytes(config, layers));
   files.set(INDEX_NAME, indexBytes(document, manifest));
   const tailBlobs = new Set([...layers, manifest].map(nameOf).filter((name) => !before.has(name)));
-  return { files, manifestDigest: manifest.digest, tailBlobs };
+  return { files, manifest, tailBlobs };
 }
 
 /** The cache view without VERIFY.md: pulled and untarred beside the blobs it is a binary cache again. */

@@ -8,11 +8,11 @@ import { createHash } from "node:crypto";
 import { constants, lstatSync, realpathSync } from "node:fs";
 import { type FileHandle, lstat, mkdir, mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { AirgapError, fail } from "../errors.js";
-import { isJsonObject, type JsonValue, parseStrictJson } from "../strict-json.js";
+import { fail } from "../errors.js";
 import { type Contents, contentsOf } from "./contents.js";
 import { asDiskError, errorCode, onDisk, replaceFile, syncPath } from "./disk.js";
 import { parseDocument } from "./document.js";
+import { digestsOfIndex } from "./index-file.js";
 import {
   blobName,
   classify,
@@ -23,6 +23,7 @@ import {
   MAX_DERIVED_SIZE,
   MAX_DOCUMENT_SIZE,
   MAX_FILES,
+  MAX_INDEX_SIZE,
 } from "./layout.js";
 import { type Medium, openMedium } from "./medium.js";
 import { BLOCK, tarBytes, tarPadded, walkTar } from "./tar.js";
@@ -136,24 +137,15 @@ class DirectoryWriter {
 /** Blobs that `index.json` names as manifests; an index that cannot be read names none, and is replaced. */
 async function indexedManifests(medium: Medium): Promise<string[]> {
   if (!medium.files.has(INDEX_NAME)) return [];
-  const bytes = await medium.read(INDEX_NAME, MAX_DERIVED_SIZE);
-  let index: JsonValue;
-  try {
-    index = parseStrictJson(bytes, { maxBytes: MAX_DERIVED_SIZE });
-  } catch (error) {
-    if (error instanceof AirgapError && error.code === "JSON_INVALID") return [];
-    throw error;
-  }
-  const manifests = isJsonObject(index) ? index["manifests"] : undefined;
-  if (!Array.isArray(manifests)) return [];
-  return manifests
-    .map((descriptor: JsonValue) => (isJsonObject(descriptor) ? descriptor["digest"] : undefined))
-    .filter((digest) => typeof digest === "string" && /^sha256:[0-9a-f]{64}$/.test(digest))
-    .map((digest) => blobName(String(digest).slice("sha256:".length)));
+  return digestsOfIndex(await medium.read(INDEX_NAME, MAX_INDEX_SIZE)).map(nameOfDigest);
 }
 
-function manifestName({ manifestDigest }: Contents): string | null {
-  return manifestDigest === null ? null : blobName(manifestDigest.slice("sha256:".length));
+function manifestName({ manifest }: Contents): string | null {
+  return manifest === null ? null : nameOfDigest(manifest.digest);
+}
+
+function nameOfDigest(digest: string): string {
+  return blobName(digest.slice("sha256:".length));
 }
 
 function bytesOf(contents: Contents, name: string): Buffer {

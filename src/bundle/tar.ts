@@ -32,6 +32,8 @@ export const TAR_END_SIZE = 2 * BLOCK;
 /** What fits a header without a prefix. */
 const MAX_NAME = 99;
 const COPY_SIZE = 1024 * 1024;
+/** With so many the walk ends: no tar of ours is damaged like that. */
+const MAX_FINDINGS = 20_000;
 
 /** `size` rounded up to whole blocks. */
 export function tarPadded(size: number): number {
@@ -170,7 +172,7 @@ export function walkTar(fd: number, fileSize: number, options: { readonly maxMem
   const members = new Map<string, TarMember>();
   const findings: Finding[] = [];
   let lastWasBad = false;
-  for (let at = 0; ; ) {
+  for (let at = 0, headers = 1; findings.length < MAX_FINDINGS; headers++) {
     if (at + BLOCK > fileSize) {
       findings.push({ code: "TAR_TRUNCATED", offset: at, expected: "a header, or the end of the tar" });
       break;
@@ -205,7 +207,7 @@ export function walkTar(fd: number, fileSize: number, options: { readonly maxMem
     }
     if (members.has(name)) findings.push({ code: "TAR_DUPLICATE", subject: excerpt(name), offset: at });
     else members.set(name, { name, size, offset });
-    if (members.size > options.maxMembers) {
+    if (headers > options.maxMembers) {
       findings.push({ code: "TOO_MANY_FILES", expected: `at most ${options.maxMembers}` });
       break;
     }

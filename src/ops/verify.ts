@@ -14,7 +14,7 @@ import {
   MAX_APPROVAL_SIZE,
   MAX_DOCUMENT_SIZE,
 } from "../bundle/layout.js";
-import { type Medium, openMedium } from "../bundle/medium.js";
+import { hashOfFile, type Medium, openMedium } from "../bundle/medium.js";
 import { checkNames } from "../bundle/names.js";
 import { Needs, seedsOf } from "../bundle/needs.js";
 import { PackedDerivations } from "../bundle/packed.js";
@@ -84,14 +84,14 @@ export async function verifyToBundle(
   log.find("V1", findings);
   log.done("V1", medium.files.size);
 
-  const documentBytes = await readDocument(medium, log);
-  if (documentBytes === null) return refused();
+  const documentSha256 = await hashDocument(medium, log, context);
+  if (documentSha256 === null) return refused();
   const approvalFiles = await readApprovals(medium);
-  const documentSha256 = formatHex(hashOf("sha256", documentBytes));
   log.bundle.sha256 = documentSha256;
   authenticate(log, options, { approvalFiles, documentSha256 });
   if (log.failed("V2")) return refused();
 
+  const documentBytes = await readDocument(medium, documentSha256);
   const document = parse(log, documentBytes);
   if (document === null) return refused();
   bind(log, document);
@@ -126,13 +126,20 @@ export async function verifyToBundle(
   return { report, bundle: verified };
 }
 
-/** Null, with a finding, where there is no document that may be read. */
-async function readDocument(medium: Medium, log: VerifyLog): Promise<Buffer | null> {
+/** Hex; null, with a finding, where there is no document that may be read. A stranger's is not held in memory. */
+async function hashDocument(medium: Medium, log: VerifyLog, { signal }: Context): Promise<string | null> {
   const file = medium.files.get(DOCUMENT_NAME);
   if (file === undefined) log.find("V2", [{ code: "DOCUMENT_MISSING", subject: DOCUMENT_NAME }]);
   // Over its cap it has a finding of V1.
   if (file === undefined || file.size > MAX_DOCUMENT_SIZE) return null;
-  return medium.read(DOCUMENT_NAME, MAX_DOCUMENT_SIZE);
+  return hashOfFile(file, signal);
+}
+
+/** The bytes that were authenticated, and no others. */
+async function readDocument(medium: Medium, sha256: string): Promise<Buffer> {
+  const bytes = await medium.read(DOCUMENT_NAME, MAX_DOCUMENT_SIZE);
+  if (formatHex(hashOf("sha256", bytes)) === sha256) return bytes;
+  return fail("DISK", { subject: DOCUMENT_NAME, hint: "The file changed while it was read." });
 }
 
 /** By full name; those over their cap have a finding of V1. */

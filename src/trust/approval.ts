@@ -14,7 +14,7 @@ import { keyHash, keyHint } from "./keys.js";
 import { formatStatement, parseStatement } from "./statement.js";
 
 /** Cap on an approval's bytes. */
-export const MAX_APPROVAL = 1024 * 1024;
+export const MAX_APPROVAL = 64 * 1024;
 
 const MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const FILE_NAME = /^approvals\/([a-z0-9][a-z0-9._-]{0,31})-([0-9a-f]{32})\.sigstore\.json$/;

@@ -10,7 +10,7 @@ import { excerpt } from "../nix/excerpt.js";
 import { isTime } from "../time.js";
 
 /** Cap on a statement's bytes; the approval that holds it has the same. */
-export const MAX_STATEMENT = 1024 * 1024;
+const MAX_STATEMENT = 64 * 1024;
 
 /** The predicate's fields that must be the document's own. */
 const BOUND = ["product", "release", "sequence", "systems", "tier"] as const;

@@ -77,7 +77,7 @@ describe("names", () => {
 
   it("have the caps of the format", () => {
     expect(["document", "approval", "narinfo"].map((kind) => capOf(kind as "document"))).toEqual([
-      268435456, 1048576, 67108864,
+      67108864, 65536, 67108864,
     ]);
   });
 });

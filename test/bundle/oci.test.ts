@@ -66,7 +66,8 @@ describe("a bundle as an OCI layout", () => {
 describe("the OCI view", () => {
   const document = sampleDocument();
   const approvals = sampleApprovals("one", "two");
-  const { files, manifestDigest, tailBlobs } = viewOf(document, approvals);
+  const { files, manifest: described, tailBlobs } = viewOf(document, approvals);
+  const manifestDigest = described.digest;
   const manifest = JSON.parse(files.get(`blobs/sha256/${manifestDigest.slice(7)}`)!.toString());
 
   it("names every blob once, in the order of the format", () => {
@@ -110,7 +111,10 @@ describe("the OCI view", () => {
   it("leaves a layer's repetition out", () => {
     const twice = sampleDocument();
     twice.docs.push({ ...twice.docs[0]!, name: "same.txt", mediaType: "text/markdown" });
-    const { files, manifestDigest } = viewOf(twice);
+    const {
+      files,
+      manifest: { digest: manifestDigest },
+    } = viewOf(twice);
     const { layers } = JSON.parse(files.get(`blobs/sha256/${manifestDigest.slice(7)}`)!.toString());
     const docs = layers.filter(({ digest }: { digest: string }) => digest === `sha256:${"d".repeat(64)}`);
     expect(docs.map(({ mediaType }: { mediaType: string }) => mediaType)).toEqual(["text/plain"]);
@@ -125,7 +129,10 @@ describe("the OCI view", () => {
   it("holds a manifest that registries take, at its largest", () => {
     const huge = largeDocument(MAX_LAYERS);
     const approvals = sampleApprovals(...Array.from({ length: 1000 }, (_, i) => String(i)));
-    const { files, manifestDigest } = viewOf(huge, approvals);
+    const {
+      files,
+      manifest: { digest: manifestDigest },
+    } = viewOf(huge, approvals);
     const size = files.get(`blobs/sha256/${manifestDigest.slice(7)}`)!.length;
     expect(size).toBeGreaterThan(3.9e6);
     expect(size).toBeLessThan(4 * 1024 * 1024);

@@ -5,7 +5,7 @@
 import { narinfoName } from "../../bundle/layout.js";
 import type { Needs } from "../../bundle/needs.js";
 import type { SignatureCount } from "../../bundle/path-signatures.js";
-import { CODES, EXIT, exitOf, type Finding } from "../../errors.js";
+import { CODES, type Code, EXIT, exitOf, type Finding } from "../../errors.js";
 import type { BundleDocument, VerifyFinding, VerifyReport, VerifyStep } from "../../generated/types.js";
 import type { CheckedApproval } from "../../trust/approval.js";
 
@@ -26,6 +26,8 @@ const TITLES: Readonly<Record<Step, string>> = {
 
 const STEPS = Object.keys(TITLES) as Step[];
 
+/** Nobody reads more, and a hostile medium can have a million. All of them count for the exit. */
+const MAX_FINDINGS = 10_000;
 /** Paths whose name is not proved, named as examples. */
 const MAX_EXAMPLES = 10;
 
@@ -42,6 +44,9 @@ export class VerifyLog {
     { state: "passed" | "partly" | "not-run"; checked: number; note?: string }
   >();
   readonly #findings: { step: Step; finding: Finding }[] = [];
+  readonly #codes = new Set<Code>();
+  readonly #failed = new Set<Step>();
+  #isCut = false;
   readonly #notes: VerifyReport["notes"] = [];
 
   constructor(path: string) {
@@ -72,7 +77,12 @@ export class VerifyLog {
   }
 
   find(step: Step, findings: readonly Finding[]): void {
-    for (const finding of findings) this.#findings.push({ step, finding });
+    for (const finding of findings) {
+      this.#codes.add(finding.code);
+      this.#failed.add(step);
+      if (this.#findings.length < MAX_FINDINGS) this.#findings.push({ step, finding });
+      else this.#isCut = true;
+    }
   }
 
   note(text: string, subject: string | null = null): void {
@@ -80,17 +90,17 @@ export class VerifyLog {
   }
 
   failed(step: Step): boolean {
-    return this.#findings.some((entry) => entry.step === step);
+    return this.#failed.has(step);
   }
 
   /** `verdict`: what it is when there are no findings. */
   report(verdict: Exclude<VerifyReport["verdict"], "refused">): VerifyReport {
     const { document } = this;
-    const refused = this.#findings.length > 0;
+    const refused = this.#codes.size > 0;
     return {
       format: "nix-airgap-verify",
       verdict: refused ? "refused" : verdict,
-      exit: refused ? exitOf(this.#findings.map(({ finding }) => finding)) : EXIT.yes,
+      exit: refused ? exitOf([...this.#codes].map((code) => ({ code }))) : EXIT.yes,
       bundle: this.bundle,
       steps: STEPS.map((step) => this.#step(step)),
       findings: this.#sortedFindings(),
@@ -101,11 +111,19 @@ export class VerifyLog {
         reason: this.unproven.length === 0 ? null : this.#reasonUnproven(),
         examples: this.unproven.slice(0, MAX_EXAMPLES),
       },
-      notes: [...this.#notes].sort(
+      notes: this.#allNotes().sort(
         (a, b) => compare(a.subject ?? "", b.subject ?? "") || compare(a.text, b.text),
       ),
       totals: document === null ? null : { ...document.totals },
     };
+  }
+
+  #allNotes(): VerifyReport["notes"] {
+    if (!this.#isCut) return [...this.#notes];
+    return [
+      ...this.#notes,
+      { subject: null, text: `more is wrong than the ${MAX_FINDINGS} findings listed` },
+    ];
   }
 
   #step(step: Step): VerifyStep {
