@@ -14,6 +14,7 @@ import { PREBUILT_HEAD_SIZE, prebuiltFormat } from "./prebuilt.js";
 /** Bytes of one captured file. */
 export const MAX_CAPTURE = 16 * 1024 * 1024;
 const MAX_PREBUILT_NAMES = 8;
+const MAX_COLLISIONS = 3;
 
 /** Another hash of the content than the NAR's SHA-256. */
 export type ContentHashRequest =
@@ -45,6 +46,14 @@ export interface NarContents {
   /** By path. Null for a file over `MAX_CAPTURE`; what is no regular file is absent. */
   readonly captured: ReadonlyMap<string, Uint8Array | null>;
   readonly prebuilt: Prebuilt;
+  readonly collisions: Collisions;
+}
+
+/** Entries of one directory that are one file on a medium blind to case or Unicode form. */
+export interface Collisions {
+  readonly count: number;
+  /** The first 3, in the NAR's order, as paths inside the NAR (latin1, as the parser gives them). */
+  readonly pairs: readonly (readonly [path: string, other: string])[];
 }
 
 /** Executables, libraries and bytecode of known formats. */
@@ -129,6 +138,7 @@ export class NarReading {
       contentHash: this.#finishContentHash(narHash),
       captured: this.#contents.captured,
       prebuilt: { count: this.#contents.prebuiltCount, files: this.#contents.prebuiltFiles },
+      collisions: { count: this.#contents.collisionCount, pairs: this.#contents.collisionPairs },
     };
   }
 
@@ -165,6 +175,8 @@ class ContentsVisitor {
   readonly captured = new Map<string, Uint8Array | null>();
   readonly prebuiltFiles: { path: string; format: string }[] = [];
   prebuiltCount = 0;
+  readonly collisionPairs: [string, string][] = [];
+  collisionCount = 0;
   /** Has callbacks only for what was asked: contents that nobody wants are skipped by length. */
   readonly visitor: NarVisitor;
   readonly #flatAlgorithm: HashAlgorithm | null;
@@ -183,9 +195,11 @@ class ContentsVisitor {
     this.#wanted = new Map(capture.map((path) => [Buffer.from(path).toString("latin1"), path]));
     this.#findPrebuilt = findPrebuilt;
     const isIdle = this.#flatAlgorithm === null && capture.length === 0 && !findPrebuilt;
+    const collision = (path: string, other: string) => this.#collide(path, other);
     this.visitor = isIdle
-      ? {}
+      ? { collision }
       : {
+          collision,
           regular: (file) => this.#begin(file),
           contents: (chunk, start, end) => this.#add(chunk.subarray(start, end)),
           regularEnd: () => this.#end(),
@@ -196,6 +210,11 @@ class ContentsVisitor {
   flatHash(): Hash | null {
     if (this.#flatAlgorithm === null || this.#flatHasher === null) return null;
     return hashFromDigest(this.#flatAlgorithm, this.#flatHasher.digest());
+  }
+
+  #collide(path: string, other: string): void {
+    this.collisionCount++;
+    if (this.collisionPairs.length < MAX_COLLISIONS) this.collisionPairs.push([path, other]);
   }
 
   #begin(file: NarRegular): void {

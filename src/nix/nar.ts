@@ -17,6 +17,8 @@ export const MAX_NAME = 255;
 export const MAX_SYMLINK_TARGET = 4095;
 /** Directory entries in one NAR, over all its directories. */
 export const MAX_ENTRIES = 10_000_000;
+/** Names held at a time to find such as collide, over all open directories. */
+const MAX_FOLDED = 100_000;
 /** Bytes of one regular file: 256 TiB, so that offsets stay exact. */
 export const MAX_CONTENTS = 2 ** 48;
 /** Bytes of the longest keyword, "nix-archive-1". */
@@ -48,7 +50,10 @@ export interface NarVisitor {
   regularEnd?(): void;
   /** `target` is latin1, as paths are. */
   symlink?(path: string, target: string): void;
-  /** Two entries of one directory that a file system blind to case or Unicode form takes for the same. */
+  /**
+   * Two entries of one directory that a file system blind to case or Unicode form takes for the same. Of directories
+   * with more than `MAX_FOLDED` entries the later ones are compared with the first so many only.
+   */
   collision?(path: string, other: string): void;
 }
 
@@ -82,6 +87,7 @@ export class NarParser {
   readonly #names = new Uint8Array(MAX_DEPTH * MAX_NAME);
   readonly #nameLengths = new Int32Array(MAX_DEPTH);
   readonly #folded: Map<string, string>[] = [];
+  #foldedCount = 0;
 
   /** `subject` names the NAR in errors (a store path, say). */
   constructor(visitor: NarVisitor = {}, subject?: string) {
@@ -293,7 +299,7 @@ export class NarParser {
   #leave(): void {
     this.#depth--;
     this.#state = this.#afterNode();
-    this.#folded.pop();
+    this.#foldedCount -= this.#folded.pop()?.size ?? 0;
     if (this.#visitor.directoryLeave !== undefined) this.#visitor.directoryLeave(this.#path());
   }
 
@@ -339,7 +345,9 @@ export class NarParser {
     const key = foldName(name);
     const other = folded.get(key);
     if (other === undefined) {
+      if (this.#foldedCount === MAX_FOLDED) return;
       folded.set(key, name);
+      this.#foldedCount++;
       return;
     }
     const path = this.#path();
@@ -554,6 +562,7 @@ function latin1(bytes: Uint8Array, start: number, length: number): string {
 
 /** Equal for names that a case-blind or Unicode-normalising file system takes for one. */
 function foldName(name: string): string {
+  if (/^[\x00-\x7f]*$/.test(name)) return name.toLowerCase();
   const bytes = Buffer.from(name, "latin1");
   // Bytes that are no UTF-8 stay apart from every text: "/" is in no name.
   if (!isUtf8(bytes)) return `/${name}`;

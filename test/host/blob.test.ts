@@ -249,4 +249,28 @@ describe("what is learnt from a NAR", () => {
     });
     expect(contents(binaries, {})?.prebuilt.count).toBe(0);
   });
+
+  it("names entries that are one file where case or Unicode form does not count", () => {
+    const empty = file("");
+    const nar = Buffer.from(
+      writeNar(
+        tree({
+          Makefile: empty,
+          makefile: empty,
+          d: tree({ "e\u0301": empty, "\u00e9": empty }),
+          other: empty,
+        }),
+      ),
+    );
+    expect(contents(nar, {})?.collisions).toEqual({
+      count: 2,
+      pairs: [
+        ["d/\u00c3\u00a9", "d/e\u00cc\u0081"],
+        ["makefile", "Makefile"],
+      ],
+    });
+    expect(
+      contents(Buffer.from(writeNar(tree({ a: tree({ x: empty }), X: empty }))), {})?.collisions.count,
+    ).toBe(0);
+  });
 });

@@ -481,6 +481,16 @@ describe("a packer that lies, or errs, under a trusted signature", () => {
   });
 });
 
+it("tells of names that another file system would take for one, and goes on", async () => {
+  const { named } = makeRelease();
+  const path = await bundleOf((r) => replace(r, named.codegen, tree({ README: "", readme: "" })));
+  const report = await verified(path);
+  expect(report.verdict).toBe("verified");
+  expect(report.notes).toEqual([
+    { subject: named.codegen, text: "names that differ only in case or Unicode form: README and readme" },
+  ]);
+});
+
 describe("what several paths share", () => {
   it("is reported for each of them", async () => {
     const storePath = `/nix/store/${"9".repeat(32)}-twin`;

@@ -192,6 +192,7 @@ export class BlobReading {
       for (const path of batches[i]!.paths) {
         for (const finding of findings) this.#log.find(stepOf(finding), [aboutPath(finding, path)]);
         if (findings.length === 0 && contents !== null) {
+          this.#noteCollisions(path, contents);
           judge(path, contents, requests.get(path.storePath)!);
         }
       }
@@ -248,6 +249,17 @@ export class BlobReading {
     }
   }
 
+  /** No finding: trees for Linux hold such names honestly, and only another system's copy of them would lose files. */
+  #noteCollisions(
+    { storePath }: Path,
+    { collisions: { count, pairs } }: NonNullable<BlobResult["contents"]>,
+  ): void {
+    if (count === 0) return;
+    const names = pairs.map(([path, other]) => `${fromLatin1(other)} and ${fromLatin1(path)}`);
+    const more = count > pairs.length ? `, and ${count - pairs.length} more` : "";
+    this.#log.note(`names that differ only in case or Unicode form: ${names.join(", ")}${more}`, storePath);
+  }
+
   #judgeEmbedded(embedded: EmbeddedPaths, path: Path, found: readonly string[]): void {
     this.#scanned++;
     const { findings, note } = embedded.check(path, found);
@@ -256,6 +268,10 @@ export class BlobReading {
     const names = note.names.length > 3 ? [...note.names.slice(0, 3), "…"] : note.names;
     this.#log.note(`holds store paths that it does not declare: ${names.join(", ")}`, note.storePath);
   }
+}
+
+function fromLatin1(path: string): string {
+  return Buffer.from(path, "latin1").toString("utf8");
 }
 
 function isDerivation({ storePath }: Path): boolean {
