@@ -22,19 +22,38 @@ const FROM_DERIVATIONS: ReadonlySet<Kind> = new Set<Kind>(["fixed", "input"]);
 export function checkClosure(
   document: BundleDocument,
   packed: PackedDerivations,
-): { readonly findings: readonly Finding[]; readonly complete: boolean } {
+): {
+  readonly findings: readonly Finding[];
+  readonly complete: boolean;
+  /** Paths that are here for evaluation alone, by the document's word: that it reads them, only evaluation can show. */
+  readonly claimed: number;
+} {
   const byPath = new Map(document.paths.map((path) => [path.storePath, path]));
   const seeds = seedsOf(document, packed);
   const complete =
-    document.tier === "runtime" || derivationClosure(document).every((drvPath) => packed.byPath.has(drvPath));
+    document.tier === "runtime" ||
+    derivationsNeeded(document, byPath).every((drvPath) => packed.byPath.has(drvPath));
+  const wrongInputs = checkInputs(document);
+  const unsure = new Set<Kind>(complete ? [] : FROM_DERIVATIONS);
+  if (wrongInputs.some(({ code }) => code === "INPUT_MISSING")) unsure.add("flake");
   const findings = [
-    ...checkInputs(document),
+    ...wrongInputs,
     ...checkPresence(document, byPath, seeds),
-    ...checkKinds(document, byPath, seeds, complete),
+    ...checkKinds(document, byPath, seeds, unsure),
     ...checkEvaluation(document, byPath, packed, complete),
     ...checkIrreproducible(document),
   ];
-  return { findings, complete };
+  const claimed = document.paths.filter(({ cause, kinds }) => cause !== null && kinds.length === 1).length;
+  return { findings, complete, claimed };
+}
+
+/** The .drv files that the roots lead to, absent ones too. */
+function derivationsNeeded({ roots }: BundleDocument, byPath: ReadonlyMap<string, Path>): string[] {
+  const reached = closure(
+    byPath,
+    roots.map(({ drvPath }) => drvPath),
+  );
+  return reached.filter((path) => path.endsWith(".drv"));
 }
 
 /** The document's inputs are the nodes that the lock's root needs, no more and no less. */
@@ -118,19 +137,25 @@ function codeOfAbsentSeed(kind: Kind, label: string): Code {
   return kind === "flake" && label.startsWith("input ") ? "INPUT_MISSING" : "TIER_INCOMPLETE";
 }
 
-/** Every path has exactly the kinds whose set it is in. */
+/**
+ * Every path has exactly the kinds whose set it is in. Where something of a set is absent, what it would have led to
+ * cannot be told: that is no second finding, and a path is believed what it says of itself. `unsure`: such kinds.
+ */
 function checkKinds(
   document: BundleDocument,
   byPath: ReadonlyMap<string, Path>,
   seeds: readonly Seed[],
-  complete: boolean,
+  unsure: ReadonlySet<Kind>,
 ): Finding[] {
   const sets = kindSets(byPath, seeds);
+  const believed = new Set(unsure);
+  for (const [kind, paths] of sets) {
+    for (const path of kind === "flake" ? [] : paths) if (!byPath.has(path)) believed.add(kind);
+  }
   const findings: Finding[] = [];
   for (const { storePath, kinds } of document.paths) {
     const expected = KINDS.filter(
-      (kind) =>
-        sets.get(kind)!.has(storePath) || (!complete && FROM_DERIVATIONS.has(kind) && kinds.includes(kind)),
+      (kind) => sets.get(kind)!.has(storePath) || (believed.has(kind) && kinds.includes(kind)),
     );
     if (expected.length === 0) {
       findings.push({ code: "PATH_UNNEEDED", subject: storePath, actual: kinds.join(", ") });

@@ -111,7 +111,10 @@ async function checkIndex(
   manifest: Descriptor | null,
 ): Promise<Finding | undefined> {
   const subject = INDEX_NAME;
-  if (!medium.files.has(subject)) return { code: "DERIVED_MISSING", subject };
+  const file = medium.files.get(subject);
+  if (file === undefined) return { code: "DERIVED_MISSING", subject };
+  // Over its cap it has a finding of V1.
+  if (file.size > MAX_INDEX_SIZE) return undefined;
   const bytes = await medium.read(subject, MAX_INDEX_SIZE);
   if (ours.equals(bytes) || manifest === null) return undefined;
   const actual = problemOfIndex(bytes, manifest);

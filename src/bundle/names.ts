@@ -44,7 +44,11 @@ export function checkNames(document: BundleDocument, packed: PackedDerivations, 
   const unproven: string[] = [];
   const demands = new Map<string, ContentDemand[]>();
   const { findings: wrongOutputs, proven } = checkOutputPaths(packed.byPath);
-  findings.push(...wrongOutputs, ...checkRoots(document, packed), ...checkDerivers(document, packed));
+  findings.push(
+    ...wrongOutputs,
+    ...checkRoots(document, packed),
+    ...checkDerivers(document, packed, complete),
+  );
 
   for (const path of document.paths) {
     const wanted: ContentDemand[] = [];
@@ -235,14 +239,14 @@ function checkRoots({ roots }: BundleDocument, packed: PackedDerivations): Findi
   return findings;
 }
 
-/** Item 4, second half. A deriver that is there but could not be read is a finding elsewhere. */
-function checkDerivers({ paths }: BundleDocument, packed: PackedDerivations): Finding[] {
+/** Item 4, second half. A deriver that is absent, or could not be read, is a finding elsewhere. */
+function checkDerivers({ paths }: BundleDocument, packed: PackedDerivations, complete: boolean): Finding[] {
   const present = new Set(paths.map(({ storePath }) => storePath));
   const findings: Finding[] = [];
   for (const { storePath: subject, deriver } of paths) {
     if (deriver === null) continue;
     const derivation = packed.byPath.get(deriver);
-    if (derivation === undefined && present.has(deriver)) continue;
+    if (derivation === undefined && (present.has(deriver) || !complete)) continue;
     const outputs = derivation === undefined ? [] : [...declaredOutputPaths(derivation).values()];
     if (!outputs.includes(subject)) findings.push({ code: "DERIVER_OUTPUT", subject, actual: deriver });
   }

@@ -208,7 +208,14 @@ function checkNamesAndClosure(log: VerifyLog, document: BundleDocument, packed: 
   const closure = checkClosure(document, packed);
   log.needs = new Needs(document, seedsOf(document, packed));
   log.find("V6", closure.findings);
-  log.done("V6", document.paths.length);
+  const { claimed } = closure;
+  log.done(
+    "V6",
+    document.paths.length,
+    claimed > 0
+      ? `${claimed} of them for evaluation alone: that it reads them, only evaluation can show`
+      : undefined,
+  );
   const names = checkNames(document, packed, closure.complete);
   log.unproven = names.unproven;
   log.find("V7", names.findings);

@@ -1,0 +1,4 @@
+import { itRefuses } from "./battle.js";
+import { BLOBS } from "./contents.js";
+
+itRefuses("attacks on blobs and NARs", BLOBS);

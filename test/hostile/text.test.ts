@@ -1,0 +1,4 @@
+import { itRefuses } from "./battle.js";
+import { TEXT } from "./text.js";
+
+itRefuses("attacks on what is read as text", TEXT);
