@@ -23,13 +23,13 @@ export interface BlobJob extends NarRequest {
 }
 
 export interface BlobResult {
-  /** Everything that is wrong with this blob and its NAR. */
+  /** Everything that is wrong with this blob, or where its bytes are those of the document, with its NAR. */
   readonly findings: readonly Finding[];
   /** Hex; null where not all of the file was read. */
   readonly blobSha256: string | null;
   /** SRI; null where not all of the NAR was read. */
   readonly narHash: string | null;
-  /** Null unless the whole NAR keeps the grammar. To be believed only where there are no findings. */
+  /** Null unless the blob is the document's and the whole NAR keeps the grammar. Believed only without findings. */
   readonly contents: NarContents | null;
 }
 
@@ -80,8 +80,10 @@ export class BlobChecker {
     const blobSha256 = tooLarge ? null : hasher.digest("hex");
     if (blobSha256 !== null && blobSha256 !== blob)
       findings.push({ code: "BLOB_HASH", subject, expected: blob, actual: blobSha256 });
-    const { findings: narFindings, narHash, contents } = frame.finish();
-    return { findings: [...findings, ...narFindings], blobSha256, narHash, contents };
+    const nar = frame.finish();
+    // What other bytes than those that were signed decompress to says nothing, and would name a wrong cause.
+    if (findings.length > 0) return { findings, blobSha256, narHash: null, contents: null };
+    return { ...nar, blobSha256 };
   }
 
   /** The file's bytes, each piece valid until the next; ends early where the file does. */

@@ -71,7 +71,7 @@ describe("a closed bundle", () => {
   it("takes the document's word for kinds that only unread derivations tell, and says so", () => {
     const { document } = makeRelease();
     const none = new PackedDerivations(new Map());
-    expect(checkClosure(document, none)).toEqual({ findings: [], complete: false });
+    expect(checkClosure(document, none)).toMatchObject({ findings: [], complete: false });
   });
 });
 

@@ -72,32 +72,32 @@ describe("a right blob", () => {
 });
 
 describe("a wrong blob", () => {
-  it("is named where any bit is flipped", () => {
+  it("is named where any bit is flipped, and what came of that is not", () => {
     const blob = zstd(nar, "--check");
     const right = job(nar, { blob: sha256(blob), blobSize: blob.length }, blob);
     for (let at = 0; at < blob.length; at++) {
       const bad = Buffer.from(blob);
       bad[at]! ^= 1 << (at % 8);
       writeFileSync(right.file.path, bad);
-      expect(codes(right)).toContain("BLOB_HASH");
+      expect(codes(right)).toEqual(["BLOB_HASH"]);
     }
   });
 
   it("has all that applies reported", () => {
     const other = Buffer.from(writeNar(file("other")));
-    expect(codes(job(nar, {}, zstd(other)))).toEqual(["BLOB_SIZE", "BLOB_HASH", "NAR_SIZE", "NAR_HASH"]);
+    expect(codes(job(nar, {}, zstd(other)))).toEqual(["BLOB_SIZE", "BLOB_HASH"]);
   });
 
   it("is cut", () => {
     const blob = zstd(nar);
-    expect(codes(job(nar, {}, blob.subarray(0, -1)))).toEqual(["BLOB_SIZE", "BLOB_HASH", "ZSTD_INVALID"]);
-    expect(codes(job(nar, {}, Buffer.alloc(0)))).toEqual(["BLOB_SIZE", "BLOB_HASH", "ZSTD_INVALID"]);
+    expect(codes(job(nar, {}, blob.subarray(0, -1)))).toEqual(["BLOB_SIZE", "BLOB_HASH"]);
+    expect(codes(job(nar, {}, Buffer.alloc(0)))).toEqual(["BLOB_SIZE", "BLOB_HASH"]);
   });
 
   it("is shorter than it was when the bundle was opened", () => {
     const shrunk = job(nar);
     truncateSync(shrunk.file.path, 10);
-    expect(codes(shrunk)).toEqual(["BLOB_SIZE", "BLOB_HASH", "ZSTD_INVALID"]);
+    expect(codes(shrunk)).toEqual(["BLOB_SIZE", "BLOB_HASH"]);
   });
 
   it("is read one byte further than it should be, and no more", () => {
@@ -105,7 +105,7 @@ describe("a wrong blob", () => {
     truncateSync(grown.file.path, 10 * 2 ** 30);
     const started = performance.now();
     const sparse = { ...grown, file: { ...grown.file, size: 10 * 2 ** 30 } };
-    expect(codes(sparse)).toEqual(["BLOB_SIZE", "ZSTD_TRAILING"]);
+    expect(codes(sparse)).toEqual(["BLOB_SIZE"]);
     expect(performance.now() - started).toBeLessThan(1000);
   });
 

@@ -186,7 +186,7 @@ export const NAMES: readonly Attack[] = attacks(
   [
     "a .drv of other content, and no content address",
     11,
-    ["CA_PATH", "DRV_PATH"],
+    ["CA_PATH", "DRV_PATH", "OUTPUT_PATH"],
     forged((v) => {
       const path = v.path(/^codegen\.drv$/);
       v.setNar(path, writeNar(file(textOfDrv(v, path).replace('"/bin/sh"', '"/bin/zh"'))));
@@ -196,7 +196,7 @@ export const NAMES: readonly Attack[] = attacks(
   [
     "a .drv of other content",
     11,
-    ["CA_CONTENT", "DRV_PATH"],
+    ["CA_CONTENT", "DRV_PATH", "OUTPUT_PATH"],
     forged((v) => {
       const path = v.path(/^stamp\.drv$/);
       v.setNar(path, writeNar(file(textOfDrv(v, path).replace('"/bin/sh"', '"/bin/zh"'))));
