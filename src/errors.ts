@@ -34,7 +34,12 @@ export interface CodeInfo {
 const code = (exit: ExitCode, explain: string, advice: string): CodeInfo => ({ exit, explain, advice });
 const { usage, malformed, integrity, trust, incomplete, nix, disk, interrupted, differ } = EXIT;
 
-const GET_AGAIN = "Do not use this bundle; get it again from its source, and compare its bundle id.";
+/** For what happens to a copy. */
+const COPY_AGAIN =
+  "This copy was damaged or changed: get the bundle again from its source and verify that; if this stays, tell whoever sent it.";
+/** For what the document itself says, so that every copy of the bundle is like this one. */
+const TELL_MAKER =
+  "Do not use this bundle. Another copy will not help, since its document says so: tell whoever signed it.";
 
 /**
  * The closed registry of codes. Sorted by area; add a line here before throwing or reporting a new code.
@@ -42,40 +47,40 @@ const GET_AGAIN = "Do not use this bundle; get it again from its source, and com
  */
 export const CODES = {
   // nix/: formats
-  BASE32_INVALID: code(malformed, "text is not Nix base32", GET_AGAIN),
-  HASH_INVALID: code(malformed, "text is not a hash in the expected form", GET_AGAIN),
-  STORE_PATH_INVALID: code(malformed, "text is not a store path", GET_AGAIN),
-  NARINFO_INVALID: code(malformed, "a narinfo breaks the grammar", GET_AGAIN),
+  BASE32_INVALID: code(malformed, "text is not Nix base32", TELL_MAKER),
+  HASH_INVALID: code(malformed, "text is not a hash in the expected form", TELL_MAKER),
+  STORE_PATH_INVALID: code(malformed, "text is not a store path", TELL_MAKER),
+  NARINFO_INVALID: code(malformed, "a narinfo breaks the grammar", TELL_MAKER),
   CONTENT_ADDRESS_INVALID: code(
     malformed,
     "text is not a content address, or has references that its kind cannot have",
-    GET_AGAIN,
+    TELL_MAKER,
   ),
-  SIGNATURE_INVALID: code(malformed, "text is not a Nix signature (`name:base64`)", GET_AGAIN),
-  CLOSURE_CYCLE: code(malformed, "store paths reference each other in a circle", GET_AGAIN),
-  DERIVATION_INVALID: code(malformed, "a .drv file breaks the derivation grammar", GET_AGAIN),
+  SIGNATURE_INVALID: code(malformed, "text is not a Nix signature (`name:base64`)", TELL_MAKER),
+  CLOSURE_CYCLE: code(malformed, "store paths reference each other in a circle", TELL_MAKER),
+  DERIVATION_INVALID: code(malformed, "a .drv file breaks the derivation grammar", TELL_MAKER),
   FLAKE_LOCK_INVALID: code(
     malformed,
     "flake.lock breaks its grammar",
     "Run `nix flake lock` with a supported Nix and pack again.",
   ),
-  NAR_MAGIC: code(malformed, "the stream does not begin as a NAR", GET_AGAIN),
-  NAR_TRUNCATED: code(malformed, "a NAR ends before it is complete", GET_AGAIN),
-  NAR_TRAILING: code(malformed, "bytes follow the end of a NAR", GET_AGAIN),
-  NAR_PADDING: code(malformed, "padding in a NAR is not zero", GET_AGAIN),
-  NAR_FIELD: code(malformed, "a NAR holds another field than the grammar has here", GET_AGAIN),
-  NAR_ENTRY_NAME: code(malformed, "a directory entry in a NAR has an illegal name", GET_AGAIN),
-  NAR_ENTRY_ORDER: code(malformed, "directory entries in a NAR are not sorted", GET_AGAIN),
-  NAR_ENTRY_DUPLICATE: code(malformed, "a directory in a NAR names an entry twice", GET_AGAIN),
-  NAR_SYMLINK_TARGET: code(malformed, "a symlink in a NAR has an illegal target", GET_AGAIN),
-  NAR_DEPTH: code(malformed, "a NAR is nested deeper than is allowed", GET_AGAIN),
-  NAR_LIMIT: code(malformed, "a length in a NAR is over its limit", GET_AGAIN),
+  NAR_MAGIC: code(malformed, "the stream does not begin as a NAR", TELL_MAKER),
+  NAR_TRUNCATED: code(malformed, "a NAR ends before it is complete", TELL_MAKER),
+  NAR_TRAILING: code(malformed, "bytes follow the end of a NAR", TELL_MAKER),
+  NAR_PADDING: code(malformed, "padding in a NAR is not zero", TELL_MAKER),
+  NAR_FIELD: code(malformed, "a NAR holds another field than the grammar has here", TELL_MAKER),
+  NAR_ENTRY_NAME: code(malformed, "a directory entry in a NAR has an illegal name", TELL_MAKER),
+  NAR_ENTRY_ORDER: code(malformed, "directory entries in a NAR are not sorted", TELL_MAKER),
+  NAR_ENTRY_DUPLICATE: code(malformed, "a directory in a NAR names an entry twice", TELL_MAKER),
+  NAR_SYMLINK_TARGET: code(malformed, "a symlink in a NAR has an illegal target", TELL_MAKER),
+  NAR_DEPTH: code(malformed, "a NAR is nested deeper than is allowed", TELL_MAKER),
+  NAR_LIMIT: code(malformed, "a length in a NAR is over its limit", TELL_MAKER),
   DERIVATION_UNSUPPORTED: code(
     malformed,
     "a derivation is of a kind that is not supported",
     "Remove the content-addressed, impure or dynamic derivation from the flake; bundles carry input-addressed and fixed-output ones only.",
   ),
-  DERIVATION_CYCLE: code(malformed, "derivations depend on each other in a circle", GET_AGAIN),
+  DERIVATION_CYCLE: code(malformed, "derivations depend on each other in a circle", TELL_MAKER),
   KEY_INVALID: code(
     usage,
     "a key is not in a form that is understood",
@@ -89,23 +94,23 @@ export const CODES = {
     "a name that no bundle has",
     "Take it away, or give --allow-extra if an operating system left it on the medium.",
   ),
-  FILE_TYPE: code(malformed, "not a regular file", GET_AGAIN),
-  FILE_TOO_LARGE: code(malformed, "a file is larger than the format allows", GET_AGAIN),
-  TOO_MANY_FILES: code(malformed, "more files than the format allows", GET_AGAIN),
+  FILE_TYPE: code(malformed, "not a regular file", COPY_AGAIN),
+  FILE_TOO_LARGE: code(malformed, "a file is larger than the format allows", COPY_AGAIN),
+  TOO_MANY_FILES: code(malformed, "more files than the format allows", COPY_AGAIN),
   TAR_HEADER: code(
     malformed,
     "a tar header is not the one this format writes",
     "Only tars made by nix-airgap are read; unpack a foreign tar and verify the directory.",
   ),
-  TAR_PADDING: code(malformed, "a tar member is not padded with zeros", GET_AGAIN),
-  TAR_END: code(malformed, "the tar does not end with exactly two zero blocks", GET_AGAIN),
-  TAR_DUPLICATE: code(malformed, "a tar member occurs twice", GET_AGAIN),
+  TAR_PADDING: code(malformed, "a tar member is not padded with zeros", COPY_AGAIN),
+  TAR_END: code(malformed, "the tar does not end with exactly two zero blocks", COPY_AGAIN),
+  TAR_DUPLICATE: code(malformed, "a tar member occurs twice", COPY_AGAIN),
   TAR_TRUNCATED: code(
     malformed,
     "the tar ends too early",
     "The copy was cut short, or a signature was interrupted: copy it again, or run `sign` again.",
   ),
-  TAR_ORDER: code(malformed, "tar members are not in the order of the format", GET_AGAIN),
+  TAR_ORDER: code(malformed, "tar members are not in the order of the format", COPY_AGAIN),
   TAIL_INVALID: code(
     malformed,
     "the file that an interrupted signature left beside a tar does not belong to this tar",
@@ -113,7 +118,7 @@ export const CODES = {
   ),
 
   // V2: approvals
-  DOCUMENT_MISSING: code(incomplete, "bundle.json is missing", GET_AGAIN),
+  DOCUMENT_MISSING: code(incomplete, "bundle.json is missing", COPY_AGAIN),
   KEY_REQUIRED: code(
     trust,
     "no trusted key was given",
@@ -122,27 +127,27 @@ export const CODES = {
   APPROVAL_MISSING: code(
     trust,
     "the bundle is not signed",
-    "Have it signed: nix-airgap sign BUNDLE --key FILE.",
+    "If it was signed once, its approvals were taken away: get it again. Else have it signed: nix-airgap sign BUNDLE --key FILE.",
   ),
   APPROVAL_UNTRUSTED: code(
     trust,
     "no trusted key signed this bundle",
     "Compare the key you trust with the signer's; ask the release manager.",
   ),
-  APPROVAL_SIGNATURE: code(trust, "an approval's signature does not hold", GET_AGAIN),
-  APPROVAL_MALFORMED: code(trust, "an approval is not in the form of the format", GET_AGAIN),
-  APPROVAL_SUBJECT: code(trust, "an approval is for another document", GET_AGAIN),
+  APPROVAL_SIGNATURE: code(trust, "an approval's signature does not hold", COPY_AGAIN),
+  APPROVAL_MALFORMED: code(trust, "an approval is not in the form of the format", COPY_AGAIN),
+  APPROVAL_SUBJECT: code(trust, "an approval is for another document", COPY_AGAIN),
   APPROVAL_BINDING: code(
     trust,
     "an approval names another product, release, sequence or variant than the document",
-    GET_AGAIN,
+    TELL_MAKER,
   ),
-  APPROVAL_NAME: code(trust, "an approval's file name does not fit its role and key", GET_AGAIN),
+  APPROVAL_NAME: code(trust, "an approval's file name does not fit its role and key", COPY_AGAIN),
 
   // V3: the document
-  JSON_INVALID: code(malformed, "not the strict JSON that is expected", GET_AGAIN),
-  JSON_NOT_CANONICAL: code(malformed, "JSON in another encoding than the format's one", GET_AGAIN),
-  DOCUMENT_SCHEMA: code(malformed, "the document does not fit its schema", GET_AGAIN),
+  JSON_INVALID: code(malformed, "not the strict JSON that is expected", TELL_MAKER),
+  JSON_NOT_CANONICAL: code(malformed, "JSON in another encoding than the format's one", TELL_MAKER),
+  DOCUMENT_SCHEMA: code(malformed, "the document does not fit its schema", TELL_MAKER),
   VERSION_UNSUPPORTED: code(
     malformed,
     "the bundle's format version is newer than this program",
@@ -158,14 +163,14 @@ export const CODES = {
     "the bundle builds on other bundles, which this version cannot read",
     "Use a newer nix-airgap.",
   ),
-  DOCUMENT_ORDER: code(malformed, "a list in the document is not sorted", GET_AGAIN),
-  DOCUMENT_DUPLICATE: code(malformed, "a list in the document names something twice", GET_AGAIN),
-  DOCUMENT_TOTALS: code(malformed, "the document's totals do not add up", GET_AGAIN),
-  DOCUMENT_VALUE: code(malformed, "a value in the document contradicts another", GET_AGAIN),
+  DOCUMENT_ORDER: code(malformed, "a list in the document is not sorted", TELL_MAKER),
+  DOCUMENT_DUPLICATE: code(malformed, "a list in the document names something twice", TELL_MAKER),
+  DOCUMENT_TOTALS: code(malformed, "the document's totals do not add up", TELL_MAKER),
+  DOCUMENT_VALUE: code(malformed, "a value in the document contradicts another", TELL_MAKER),
 
   // V5: derived files
-  DERIVED_MISSING: code(incomplete, "a file that the document gives is missing", GET_AGAIN),
-  DERIVED_DIFFERS: code(integrity, "a file differs from what the document gives", GET_AGAIN),
+  DERIVED_MISSING: code(incomplete, "a file that the document gives is missing", COPY_AGAIN),
+  DERIVED_DIFFERS: code(integrity, "a file differs from what the document gives", COPY_AGAIN),
   INDEX_MANIFEST: code(
     integrity,
     "index.json does not name the manifest that document and approvals give",
@@ -173,59 +178,63 @@ export const CODES = {
   ),
 
   // V6: closure
-  REFERENCE_MISSING: code(incomplete, "a store path refers to one that is not in the bundle", GET_AGAIN),
-  INPUT_MISSING: code(incomplete, "an input of flake.lock is not in the bundle", GET_AGAIN),
-  INPUT_UNLISTED: code(integrity, "an input is listed that flake.lock does not have", GET_AGAIN),
-  DERIVATION_MISSING: code(incomplete, "a derivation that the tier promises is not in the bundle", GET_AGAIN),
-  TIER_INCOMPLETE: code(incomplete, "a path that the tier promises is not in the bundle", GET_AGAIN),
-  PATH_UNNEEDED: code(integrity, "no root needs this path", GET_AGAIN),
-  PATH_KINDS: code(integrity, "a path's kinds are not those that follow from the roots", GET_AGAIN),
+  REFERENCE_MISSING: code(incomplete, "a store path refers to one that is not in the bundle", TELL_MAKER),
+  INPUT_MISSING: code(incomplete, "an input of flake.lock is not in the bundle", TELL_MAKER),
+  INPUT_UNLISTED: code(integrity, "an input is listed that flake.lock does not have", TELL_MAKER),
+  DERIVATION_MISSING: code(
+    incomplete,
+    "a derivation that the tier promises is not in the bundle",
+    TELL_MAKER,
+  ),
+  TIER_INCOMPLETE: code(incomplete, "a path that the tier promises is not in the bundle", TELL_MAKER),
+  PATH_UNNEEDED: code(integrity, "no root needs this path", TELL_MAKER),
+  PATH_KINDS: code(integrity, "a path's kinds are not those that follow from the roots", TELL_MAKER),
   EVALUATION_UNEXPLAINED: code(
     integrity,
     "an evaluation extra is neither content-addressed nor the output of a packed derivation",
-    GET_AGAIN,
+    TELL_MAKER,
   ),
 
   // V7: names follow from contents
-  CA_PATH: code(integrity, "the store path is not the one its content address gives", GET_AGAIN),
-  CA_CONTENT: code(integrity, "the content does not have the hash its content address says", GET_AGAIN),
-  DRV_PATH: code(integrity, "a derivation's path is not the one its bytes give", GET_AGAIN),
-  DRV_REFERENCES: code(integrity, "a derivation's references are not its inputs", GET_AGAIN),
-  OUTPUT_PATH: code(integrity, "an output path is not the one its derivation gives", GET_AGAIN),
+  CA_PATH: code(integrity, "the store path is not the one its content address gives", TELL_MAKER),
+  CA_CONTENT: code(integrity, "the content does not have the hash its content address says", TELL_MAKER),
+  DRV_PATH: code(integrity, "a derivation's path is not the one its bytes give", TELL_MAKER),
+  DRV_REFERENCES: code(integrity, "a derivation's references are not its inputs", TELL_MAKER),
+  OUTPUT_PATH: code(integrity, "an output path is not the one its derivation gives", TELL_MAKER),
   OUTPUT_UNPROVEN: code(
     integrity,
     "a path is neither content-addressed nor the output of a packed derivation",
-    GET_AGAIN,
+    TELL_MAKER,
   ),
-  FIXED_OUTPUT_HASH: code(integrity, "a fixed output does not have the hash its derivation says", GET_AGAIN),
-  ROOT_OUTPUTS: code(integrity, "a root's outputs or system are not those of its derivation", GET_AGAIN),
-  DERIVER_OUTPUT: code(integrity, "a path's deriver does not have it as an output", GET_AGAIN),
-  INPUT_NAR_HASH: code(integrity, "an input is not the one flake.lock pins", GET_AGAIN),
-  FLAKE_NAR_HASH: code(integrity, "the top flake is not the one the document pins", GET_AGAIN),
-  LOCK_DIFFERS: code(integrity, "flake.lock in the top flake is not the text in the document", GET_AGAIN),
-  WRAPPER_DIFFERS: code(integrity, "the wrapper flake is not the one the document gives", GET_AGAIN),
-  PATH_SIGNATURE: code(trust, "a signature on a store path by a key you gave does not hold", GET_AGAIN),
+  FIXED_OUTPUT_HASH: code(integrity, "a fixed output does not have the hash its derivation says", TELL_MAKER),
+  ROOT_OUTPUTS: code(integrity, "a root's outputs or system are not those of its derivation", TELL_MAKER),
+  DERIVER_OUTPUT: code(integrity, "a path's deriver does not have it as an output", TELL_MAKER),
+  INPUT_NAR_HASH: code(integrity, "an input is not the one flake.lock pins", TELL_MAKER),
+  FLAKE_NAR_HASH: code(integrity, "the top flake is not the one the document pins", TELL_MAKER),
+  LOCK_DIFFERS: code(integrity, "flake.lock in the top flake is not the text in the document", TELL_MAKER),
+  WRAPPER_DIFFERS: code(integrity, "the wrapper flake is not the one the document gives", TELL_MAKER),
+  PATH_SIGNATURE: code(trust, "a signature on a store path by a key you gave does not hold", TELL_MAKER),
 
   // V8: blobs
-  BLOB_MISSING: code(incomplete, "a blob is missing", GET_AGAIN),
-  BLOB_SIZE: code(integrity, "a blob has the wrong size", GET_AGAIN),
-  BLOB_HASH: code(integrity, "a blob has the wrong SHA-256", GET_AGAIN),
-  ZSTD_INVALID: code(integrity, "a blob is not one valid zstd frame", GET_AGAIN),
-  ZSTD_WINDOW: code(integrity, "a zstd frame wants a window over 128 MiB, or a dictionary", GET_AGAIN),
-  ZSTD_TRAILING: code(integrity, "bytes follow the zstd frame", GET_AGAIN),
-  NAR_SIZE: code(integrity, "a NAR has the wrong size", GET_AGAIN),
-  NAR_HASH: code(integrity, "a NAR has the wrong hash", GET_AGAIN),
+  BLOB_MISSING: code(incomplete, "a blob is missing", COPY_AGAIN),
+  BLOB_SIZE: code(integrity, "a blob has the wrong size", COPY_AGAIN),
+  BLOB_HASH: code(integrity, "a blob has the wrong SHA-256", COPY_AGAIN),
+  ZSTD_INVALID: code(integrity, "a blob is not one valid zstd frame", TELL_MAKER),
+  ZSTD_WINDOW: code(integrity, "a zstd frame wants a window over 128 MiB, or a dictionary", TELL_MAKER),
+  ZSTD_TRAILING: code(integrity, "bytes follow the zstd frame", TELL_MAKER),
+  NAR_SIZE: code(integrity, "a NAR has the wrong size", TELL_MAKER),
+  NAR_HASH: code(integrity, "a NAR has the wrong hash", TELL_MAKER),
 
   // V10, V11
   REFERENCE_UNDECLARED: code(
     integrity,
     "an output holds a store path that it does not declare as a reference",
-    GET_AGAIN,
+    TELL_MAKER,
   ),
   REFERENCE_NOT_FOUND: code(
     integrity,
     "an output declares a reference that its bytes do not hold",
-    GET_AGAIN,
+    TELL_MAKER,
   ),
   FILE_UNLISTED: code(
     integrity,
