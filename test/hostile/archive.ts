@@ -5,13 +5,16 @@ import {
   linkSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import { blobName } from "../../src/bundle/layout.js";
 import type { Code } from "../../src/errors.js";
+import type { BundleDocument } from "../../src/generated/types.js";
 import {
   type Attack,
   attacks,
@@ -257,9 +260,10 @@ export const TAR: readonly TarAttack[] = [
   ),
 ];
 
+/** Where a NAR's blob lies. */
 const blobIn = (bundle: string) => {
-  const folder = join(bundle, "blobs/sha256");
-  return join(folder, readdirSync(folder).sort()[3]!);
+  const { paths } = JSON.parse(readFileSync(join(bundle, "bundle.json"), "utf8")) as BundleDocument;
+  return join(bundle, blobName(paths.find(({ storePath }) => storePath.endsWith("-stamp"))!.blob));
 };
 
 export const DIRECTORY: readonly (Attack | DirectoryAttack)[] = [

@@ -68,6 +68,7 @@ export function itRefuses(title: string, list: readonly (Attack | DirectoryAttac
           exit: attack.exit,
           codes: attack.codes,
         });
+        for (const finding of json.findings) expect(codesOfSteps().get(finding.step)).toContain(finding.code);
         if (form === "tar" || attack.form === "directory") {
           const restored = await place.restore(bundle);
           expect([restored.code, restored.json.verdict]).toEqual([attack.exit, "refused"]);
@@ -121,6 +122,18 @@ class Place {
     const { publicKey } = this.#field.packed;
     return cliJson<T>([...args, "--public-key", publicKey], { cwd: join(this.dir, "cwd"), env });
   }
+}
+
+/** What docs/format.md lets each step of verification find. */
+function codesOfSteps(): Map<string, string[]> {
+  const format = readFileSync(join(import.meta.dirname, "../../docs/format.md"), "utf8");
+  const rows = format.matchAll(/^\| (V\d+) [^|]*\|[^|]*\|(.*)\|$/gm);
+  return new Map(
+    [...rows].map(([, step, codes]) => [
+      step!,
+      [...codes!.matchAll(/`([A-Z0-9_]+)`/g)].map(([, code]) => code!),
+    ]),
+  );
 }
 
 function codesOf({ findings }: VerifyReport): Code[] {
