@@ -14,6 +14,8 @@ import { type Hash, parseSri } from "./hash.js";
 export const MAX_FLAKE_LOCK = 16 * 1024 * 1024;
 /** Inputs of all nodes together. */
 export const MAX_INPUTS = 100_000;
+/** Inputs of inputs: the path to each node is kept, so that a long chain of nodes would be quadratic. */
+export const MAX_NESTING = 100;
 /** Follows that lead to follows. */
 export const MAX_FOLLOWS = 200;
 
@@ -102,7 +104,7 @@ export function formatFlakeLock(lock: FlakeLock): string {
  * Every node that the root needs, in breadth-first order, with follows resolved. Nodes that nothing leads to
  * are left out, as Nix does.
  *
- * @throws AirgapError FLAKE_LOCK_INVALID where an input leads nowhere, to itself, or back to the root.
+ * @throws AirgapError FLAKE_LOCK_INVALID where an input leads nowhere, to itself, back to the root, or too deep.
  */
 export function resolveFlakeLock(lock: FlakeLock, subject = "flake.lock"): LockedInput[] {
   return new Resolver(lock, subject).reachable();
@@ -226,6 +228,7 @@ class Resolver {
         const input = node.inputs.get(name)!;
         if (input.kind === "follows" || seen.has(input.key)) continue;
         seen.add(input.key);
+        if (path.length === MAX_NESTING) refuse(this.#at(key), `inputs at most ${MAX_NESTING} deep`, "more");
         queue.push({ key: input.key, path: [...path, name] });
       }
       if (node.pin !== undefined)

@@ -7,6 +7,7 @@ import {
   formatFlakeLock,
   type LockInput,
   type LockNode,
+  MAX_NESTING,
   parseFlakeLock,
   resolveFlakeLock,
 } from "../../src/nix/flake-lock.js";
@@ -184,6 +185,20 @@ describe("flake.lock", () => {
     for (let i = 0; i < 60; i++)
       nodes[`n${i}`] = pin({}, i === 59 ? {} : { inputs: { l: `n${i + 1}`, r: `n${i + 1}` } });
     expect(resolve(lock(nodes))).toHaveLength(60);
+  });
+
+  it("bounds inputs of inputs, in time and memory that do not grow with the square of their number", () => {
+    const deep = (depth: number): JsonObject => {
+      const nodes: Record<string, JsonValue> = { root: { inputs: { l: "n1" } } };
+      for (let i = 1; i <= depth; i++)
+        nodes[`n${i}`] = pin({}, i === depth ? {} : { inputs: { l: `n${i + 1}` } });
+      return lock(nodes);
+    };
+    expect(resolve(deep(MAX_NESTING)).at(-1)?.path).toHaveLength(MAX_NESTING);
+    expect(() => resolve(deep(MAX_NESTING + 1))).toThrow(invalid(/node "n100"/));
+    const before = process.memoryUsage.rss();
+    expect(() => resolve(deep(50_000))).toThrow(invalid(/node "n100"/));
+    expect(process.memoryUsage.rss() - before).toBeLessThan(256 * 1024 * 1024);
   });
 
   it("parses what it prints", () => {
