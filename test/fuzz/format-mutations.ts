@@ -107,6 +107,25 @@ export const tarHeaders: Mutation = (bytes, random) => {
   return bytes;
 };
 
+/** Takes away, repeats, swaps whole members of a tar, or gives one another's contents, headers being left exact. */
+export const tarMembers: Mutation = (bytes, random) => {
+  const members: Buffer[] = [];
+  let at = 0;
+  while (at + 512 <= bytes.length && bytes[at] !== 0) {
+    const size = Number.parseInt(bytes.toString("latin1", at + 124, at + 135), 8);
+    const end = at + 512 + Math.ceil((Number.isSafeInteger(size) ? size : 0) / 512) * 512;
+    members.push(bytes.subarray(at, end));
+    at = Math.max(end, at + 512);
+  }
+  if (members.length === 0) return bytes;
+  const [a, b] = [random.below(members.length), random.below(members.length)];
+  if (random.oneIn(4)) members.splice(a, 1);
+  else if (random.oneIn(3)) members.splice(a, 0, members[b]!);
+  else if (random.oneIn(2)) [members[a], members[b]] = [members[b]!, members[a]!];
+  else members[a] = Buffer.concat([members[a]!.subarray(0, 512), members[b]!.subarray(512)]);
+  return Buffer.concat([...members, bytes.subarray(at)]);
+};
+
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 const EDGE_VALUES: readonly Json[] = [

@@ -40,7 +40,7 @@ export interface Material {
 }
 
 /** Inputs never grow over this: what only size does to a parser is asked with sizes of its own, elsewhere. */
-export const MAX_INPUT = 64 * 1024;
+export const MAX_INPUT = 96 * 1024;
 
 /** One to eight changes of `bytes`; `other` lends pieces of itself. */
 export function mutate(bytes: Buffer, other: Buffer, random: Random, { words, mutations }: Material): Buffer {

@@ -4,6 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import {
+  closeSync,
   existsSync,
   ftruncateSync,
   mkdirSync,
@@ -27,9 +28,10 @@ import { PackedDerivations } from "../../src/bundle/packed.js";
 import { checkPins } from "../../src/bundle/pins.js";
 import { completeSignature } from "../../src/bundle/set-approvals.js";
 import { tarBytes, walkTar } from "../../src/bundle/tar.js";
-import { finishDirectory } from "../../src/bundle/write.js";
+import { finishDirectory, writeTar } from "../../src/bundle/write.js";
 import { formatJson, parseCanonicalJson } from "../../src/canonical-json.js";
-import { AirgapError, type Code } from "../../src/errors.js";
+import { AirgapError, CODES, type Code, EXIT } from "../../src/errors.js";
+import { validateInspectReport, validateVerifyReport } from "../../src/generated/report-validators.js";
 import type { BundleDocument } from "../../src/generated/types.js";
 import { NarReading, type NarRequest } from "../../src/host/nar-reading.js";
 import { ZstdDecoder } from "../../src/host/zstd.js";
@@ -75,14 +77,24 @@ import {
   verifyFingerprint,
 } from "../../src/nix/signature.js";
 import { formatStorePath, parseStorePath } from "../../src/nix/store-path.js";
+import type { Context } from "../../src/ops/context.js";
+import { inspect } from "../../src/ops/inspect.js";
 import { parseProjectFile } from "../../src/ops/pack/request.js";
+import { verify } from "../../src/ops/verify.js";
 import { type JsonValue, parseStrictJson } from "../../src/strict-json.js";
 import { checkApprovals, makeApproval } from "../../src/trust/approval.js";
 import { parseTrustedKey } from "../../src/trust/keys.js";
 import { checkBinding, formatStatement, makeStatement, parseStatement } from "../../src/trust/statement.js";
 import { hostileNars, legalNars } from "../hostile/nars.js";
 import { makeRelease, type Release, seal } from "../support/release.js";
-import { jsonRepaired, jsonValues, narTokens, signedAgain, tarHeaders } from "./format-mutations.js";
+import {
+  jsonRepaired,
+  jsonValues,
+  narTokens,
+  signedAgain,
+  tarHeaders,
+  tarMembers,
+} from "./format-mutations.js";
 import type { Refusal, Target } from "./fuzz.js";
 import { MAX_INPUT } from "./mutate.js";
 import { decompress, golden, goldenBlobs, goldenFiles, goldenKey, vectors } from "./seeds.js";
@@ -409,6 +421,7 @@ function lazy<T>(make: () => T): () => T {
   };
 }
 
+const scratchDir = lazy(scratch);
 const tarFile = lazy(() => openSync(join(scratch(), "a.tar"), "w+"));
 
 const tar: Target = {
@@ -764,16 +777,15 @@ const zstd: Target = {
   run(bytes) {
     const whole = expand([bytes]);
     const cut = expand(pieces(bytes));
-    requireLaw(
-      cut.sha256 === whole.sha256 && cut.refusal?.code === whole.refusal?.code,
-      "the answer is one, however the frame is read",
-    );
-    return whole.refusal === undefined ? ACCEPTED : [whole.refusal];
+    requireLaw(cut.code === whole.code, "the answer is one, however the frame is read");
+    // Of a corrupt frame a little more comes out when it is read in pieces.
+    requireLaw(whole.code !== undefined || cut.sha256 === whole.sha256, "a frame has one content");
+    return whole.code === undefined ? ACCEPTED : [{ code: whole.code }];
   },
 };
 
 /** Leaves a frame that expands to more than the cap, as whoever reads a blob does. */
-function expand(list: Iterable<Buffer>): { sha256: string; refusal: Refusal | undefined } {
+function expand(list: Iterable<Buffer>): { sha256: string; code: Code | undefined } {
   const hasher = createHash("sha256");
   let size = 0;
   const refusal = refusalOf(() => {
@@ -788,8 +800,10 @@ function expand(list: Iterable<Buffer>): { sha256: string; refusal: Refusal | un
     }
     decoder.end();
   });
-  return { sha256: hasher.digest("hex"), refusal };
+  return { sha256: hasher.digest("hex"), code: refusal?.code };
 }
+
+const signature = new Map([[approvalName, makeApproval(statement, packer).bytes]]);
 
 const indexBundle = lazy(async (): Promise<{ dir: string; contents: Contents }> => {
   const dir = join(scratch(), "bundle");
@@ -800,9 +814,8 @@ const indexBundle = lazy(async (): Promise<{ dir: string; contents: Contents }> 
   for (const { name, sha256 } of release.document.docs) {
     writeFileSync(join(dir, docName(name)), release.blobs.get(sha256)!);
   }
-  const approvals = new Map([[approvalName, makeApproval(statement, packer).bytes]]);
-  await finishDirectory(dir, release.document, approvals);
-  return { dir, contents: contentsOf(release.document, documents[0]!, approvals) };
+  await finishDirectory(dir, release.document, signature);
+  return { dir, contents: contentsOf(release.document, documents[0]!, signature) };
 });
 
 const index: Target = {
@@ -811,11 +824,7 @@ const index: Target = {
   codes: codes("INDEX_MANIFEST", "FILE_TOO_LARGE"),
   seeds: [
     golden.get("index.json")!,
-    contentsOf(
-      release.document,
-      documents[0]!,
-      new Map([[approvalName, makeApproval(statement, packer).bytes]]),
-    ).files.get("index.json") as Buffer,
+    contentsOf(release.document, documents[0]!, signature).files.get("index.json") as Buffer,
   ],
   words: [...jsonWords, ...words('"manifests"', '"digest"', '"sha256:')],
   mutations: [jsonValues],
@@ -831,6 +840,102 @@ const index: Target = {
       "an accepted index names the manifest",
     );
     return ACCEPTED;
+  },
+};
+
+const signedTar = lazy(async (): Promise<Buffer> => {
+  const { dir } = await indexBundle();
+  const tar = `${dir}.tar`;
+  await writeTar(dir, tar, { document: release.document, approvals: signature, report: () => {} });
+  return readFileSync(tar);
+});
+const context: Context = {
+  report: () => {},
+  signal: new AbortController().signal,
+  env: {},
+  now: () => new Date(0),
+  workerEntry: new URL("about:blank"), // what documentOnly leaves out
+  tmpDir: tmpdir(),
+  cwd: tmpdir(),
+};
+
+const bundle: Target = {
+  name: "bundle",
+  share: 0.04,
+  codes: new Set(
+    (Object.keys(CODES) as Code[]).filter((code) => {
+      const exits: readonly number[] = [EXIT.malformed, EXIT.integrity, EXIT.trust, EXIT.incomplete];
+      return exits.includes(CODES[code].exit);
+    }),
+  ),
+  seeds: [await signedTar()],
+  words: [
+    ...tar.words,
+    ...words("bundle.json", "approvals/", "index.json", "docs/x", "blobs/sha256/", ".narinfo"),
+  ],
+  mutations: [tarHeaders, tarMembers],
+  async run(bytes) {
+    const path = join(scratchDir(), "bundle.tar");
+    writeFileSync(path, bytes);
+    const options = {
+      publicKeys: [packer.publicKey],
+      integrityOnly: false,
+      documentOnly: true,
+      allowExtra: false,
+    };
+    const report = await verify(path, options, context);
+    requireReport(validateVerifyReport, report);
+    requireLaw((report.exit === 0) === (report.findings.length === 0), "findings, or exit 0");
+    if (report.exit !== 0) return report.findings.map(({ code }) => ({ code: code as Code }));
+    const [ours, theirs] = [signedParts(await signedTar()), signedParts(bytes)];
+    requireLaw(ours === theirs, "an accepted bundle is the one that was signed");
+    return ACCEPTED;
+  },
+};
+
+/** All of a tar but what reading the document alone does not look at, and what OCI tools may rewrite. */
+function signedParts(bytes: Buffer): string {
+  const path = join(scratchDir(), "parts.tar");
+  writeFileSync(path, bytes);
+  const file = openSync(path, "r");
+  try {
+    const blobs = new Set(release.document.paths.map(({ blob }) => blobName(blob)));
+    const docs = new Set(
+      release.document.docs.flatMap(({ name, sha256 }) => [docName(name), blobName(sha256)]),
+    );
+    const { members } = walkTar(file, bytes.length, { maxMembers: 1000 });
+    const parts = members.map(({ name, offset, size }) => {
+      const isFree = blobs.has(name) || docs.has(name) || name === "index.json";
+      return isFree ? name : `${name} ${formatHex(hashOf("sha256", bytes.subarray(offset, offset + size)))}`;
+    });
+    return parts.join("\n");
+  } finally {
+    closeSync(file);
+  }
+}
+
+function requireReport(
+  validate: ((value: unknown) => boolean) & { errors?: unknown },
+  report: unknown,
+): void {
+  requireLaw(validate(report), `a report fits its schema: ${JSON.stringify(validate.errors)}`);
+}
+
+const inspection: Target = {
+  name: "inspect",
+  share: 0.04,
+  codes: document.codes,
+  seeds: documents,
+  words: document.words,
+  mutations: [jsonValues, ...document.mutations],
+  async run(bytes) {
+    const dir = join(scratchDir(), "inspected");
+    mkdirSync(dir, { recursive: true });
+    writeFileSync(join(dir, "bundle.json"), bytes);
+    const report = await inspect(dir, { tree: true, sizes: true }, context);
+    requireReport(validateInspectReport, report);
+    if (report.document !== null) return ACCEPTED;
+    return report.problems.map(({ code }) => ({ code: code as Code }));
   },
 };
 
@@ -905,6 +1010,8 @@ export const targets: readonly Target[] = [
   keys,
   zstd,
   index,
+  bundle,
+  inspection,
   journal,
   project,
 ];
