@@ -64,8 +64,14 @@ describe("strict JSON", () => {
     ["a surrogate as UTF-8", Buffer.from([0x22, 0xed, 0xa0, 0x80, 0x22]), 1],
     ["an overlong form", Buffer.from([0x22, 0xc0, 0x80, 0x22]), 1],
     ["a lone high surrogate, escaped", '"\\ud800"', 1],
+    ["a lone surrogate in a key", '{"\\udbff":1}', 1],
+    ["a high surrogate before a pair", '"\\ud800\\ud83d\\ude00"', 1],
     ["a lone low surrogate, escaped", '"\\udc00\\ud800"', 1],
+    ["__proto__ as a word", '{"__proto__":0}', 1],
+    ["__proto__ further down", '{"a":\n[{"__proto__":{"x":1}}]}', 2],
     ["2^53", "9007199254740992", 1],
+    ["-2^53", "-9007199254740992", 1],
+    ["a fraction that rounds to an integer", "9007199254740991.4", 1],
     ["a huge integer", "1".repeat(400), 1],
     ["-0", "-0", 1],
     ["a fraction", "[1.5]", 1],
@@ -74,7 +80,10 @@ describe("strict JSON", () => {
     ["a plus sign", "+1", 1],
     ["a lone minus", "-", 1],
     ["NaN", "NaN", 1],
+    ["a second byte order mark", "{}\ufeff", 1],
+    ["UTF-16", Buffer.from("\ufeff{}", "utf16le"), 1],
     ["trailing data", "{}\n\n{}", 3],
+    ["trailing NUL", "{}\0", 1],
     ["a trailing comma", "[1,\n]", 2],
     ["a comment", "{} // x", 1],
     ["a raw control character", '"\t"', 1],
@@ -88,6 +97,14 @@ describe("strict JSON", () => {
   ])("refuses %s", (_, text, line) => {
     expect(() => parse(text)).toThrow(invalid(line));
     expect(({} as Record<string, unknown>)["x"]).toBeUndefined();
+  });
+
+  it("leaves every object as it was", () => {
+    const names = Object.getOwnPropertyNames(Object.prototype);
+    const value = parse('{"constructor":{"prototype":{"x":1}},"prototype":{"x":1},"x":2}');
+    expect(value).toMatchObject({ x: 2 });
+    expect(({} as Record<string, unknown>)["x"]).toBeUndefined();
+    expect(Object.getOwnPropertyNames(Object.prototype)).toEqual(names);
   });
 
   it("takes members named like those that every object has", () => {
@@ -110,6 +127,8 @@ describe("strict JSON", () => {
     expect(parse(nested(64))).toBeInstanceOf(Array);
     expect(() => parse(nested(65))).toThrow(invalid());
     expect(() => parse("[".repeat(1_000_000))).toThrow(invalid());
+    expect(() => parse(nested(1_000_000))).toThrow(invalid());
+    expect(() => parse('[{"a":'.repeat(1_000_000))).toThrow(invalid());
     expect(() => parse('{"a":'.repeat(1_000_000))).toThrow(invalid());
     expect(() => parse(nested(3), { maxDepth: 2 })).toThrow(invalid());
     expect(() => parse("[1,2,3]", { maxBytes: 6 })).toThrow(invalid());
