@@ -6,6 +6,7 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
   writeSync,
 } from "node:fs";
@@ -258,6 +259,15 @@ describe("files that changed on the way", () => {
     const path = await writeBundle(makeRelease());
     writeFileSync(join(path, name), "extra");
     expect(codesOf(await verified(path))).toEqual([code]);
+  });
+
+  it("does not read an index.json over its cap, since nobody signed it, and says so once", async () => {
+    const path = await writeBundle(makeRelease());
+    truncateSync(join(path, "index.json"), 4 * 1024 ** 2 + 1);
+    const report = await verified(path);
+    expect(codesOf(report)).toEqual(["FILE_TOO_LARGE"]);
+    expect(report).toMatchObject({ verdict: "refused", exit: 10 });
+    expect(stateOf(report, "V11")).toBe("passed");
   });
 
   it("takes an index.json that an OCI tool rewrote, as long as it names the manifest", async () => {
