@@ -20,10 +20,12 @@ import { join } from "node:path";
 import { checkClosure } from "../../src/bundle/closure.js";
 import { type Contents, contentsOf } from "../../src/bundle/contents.js";
 import { formatDocument, parseDocument } from "../../src/bundle/document.js";
+import { knownHashParts } from "../../src/bundle/embedded.js";
 import { checkDerived } from "../../src/bundle/inventory.js";
 import { blobName, docName } from "../../src/bundle/layout.js";
 import { openMedium } from "../../src/bundle/medium.js";
 import { checkNames } from "../../src/bundle/names.js";
+import { Needs, seedsOf } from "../../src/bundle/needs.js";
 import { PackedDerivations } from "../../src/bundle/packed.js";
 import { checkPins } from "../../src/bundle/pins.js";
 import { completeSignature } from "../../src/bundle/set-approvals.js";
@@ -357,9 +359,8 @@ const drv: Target = {
     requireSame(formatDerivation(derivation), bytes, "an accepted .drv is what we would write");
     derivationReferences(derivation);
     const path = `/nix/store/${"0".repeat(32)}-${derivation.env.get("name") ?? "x"}.drv`;
-    refusalOf(() =>
-      new DerivationHasher((wanted) => (wanted === path ? derivation : undefined)).outputPaths(path),
-    );
+    const lookup = (wanted: string) => (wanted === path ? derivation : allDerivations.get(wanted));
+    refusalOf(() => new DerivationHasher(lookup).outputPaths(path));
     const json = structuredAttributes(derivation);
     if (json !== undefined) refusalOf(() => parseStrictJson(json, { maxBytes: MAX_INPUT, fractions: true }));
     return ACCEPTED;
@@ -534,7 +535,8 @@ function requireAsJsonParse(value: JsonValue, bytes: Buffer): void {
 }
 
 const documents = [...releases.map(({ document }) => formatDocument(document)), golden.get("bundle.json")!];
-const PARTS = new PackedDerivations(new Map());
+const allDerivations = new Map(releases.flatMap(({ derivations }) => [...derivations]));
+const PACKED = [new PackedDerivations(new Map()), new PackedDerivations(allDerivations)];
 
 const document: Target = {
   name: "document",
@@ -566,9 +568,13 @@ const document: Target = {
     requireSame(formatDocument(document), bytes, "an accepted document is what we would write");
     const thrown = refusalOf(() => {
       contentsOf(document, bytes, new Map());
-      const { complete } = checkClosure(document, PARTS);
-      checkNames(document, PARTS, complete);
       checkPins(document);
+      for (const packed of PACKED) {
+        new Needs(document, seedsOf(document, packed));
+        const { complete } = checkClosure(document, packed);
+        checkNames(document, packed, complete);
+        knownHashParts(document, packed);
+      }
     });
     requireLaw(thrown === undefined, `what an accepted document leads to is findings, not ${thrown?.code}`);
     return ACCEPTED;
