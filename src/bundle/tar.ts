@@ -207,6 +207,7 @@ export function walkTar(fd: number, fileSize: number, options: { readonly maxMem
     }
     if (members.has(name)) findings.push({ code: "TAR_DUPLICATE", subject: excerpt(name), offset: at });
     else members.set(name, { name, size, offset });
+    // Also those of members that were there before: a tar may hold nothing but findings.
     if (headers > options.maxMembers) {
       findings.push({ code: "TOO_MANY_FILES", expected: `at most ${options.maxMembers}` });
       break;

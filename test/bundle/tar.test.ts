@@ -223,6 +223,14 @@ describe("a tar is refused", () => {
 
   it("with more members than are allowed", () => {
     expect(codes(walk(tar, 3))).toEqual(["TOO_MANY_FILES"]);
+    expect(codes(walk(tar, 4))).toEqual([]);
+    const again: [string, Buffer][] = Array.from({ length: 9 }, () => sample[0]!);
+    expect(codes(walk(tarBytes(again), 3))).toEqual([
+      "TAR_DUPLICATE",
+      "TAR_DUPLICATE",
+      "TAR_DUPLICATE",
+      "TOO_MANY_FILES",
+    ]);
   });
 
   it("when it is none, in little time, whatever its size says", () => {
