@@ -126,6 +126,46 @@ export const tarMembers: Mutation = (bytes, random) => {
   return Buffer.concat([...members, bytes.subarray(at)]);
 };
 
+/** Repeats or swaps strings and tuples of an ATerm, with the commas right. */
+export const atermMembers: Mutation = (bytes, random) => {
+  const text = bytes.toString("latin1");
+  const members = [...text.matchAll(random.oneIn(2) ? ATERM_STRING : ATERM_TUPLE)];
+  if (members.length === 0) return bytes;
+  const [a, b] = [random.pick(members), random.pick(members)].sort((x, y) => x.index - y.index) as [
+    RegExpExecArray,
+    RegExpExecArray,
+  ];
+  const afterA = a.index + a[0].length;
+  const changed =
+    random.oneIn(2) || a === b
+      ? `${text.slice(0, afterA)},${a[0]}${text.slice(afterA)}`
+      : text.slice(0, a.index) +
+        b[0] +
+        text.slice(afterA, b.index) +
+        a[0] +
+        text.slice(b.index + b[0].length);
+  return Buffer.from(changed, "latin1");
+};
+const ATERM_STRING = /"(?:[^"\\]|\\.)*"/g;
+const ATERM_TUPLE = /\((?:"(?:[^"\\]|\\.)*"|[^()"])*\)/g;
+
+/** Spells base64 in another way that Buffer reads as the same bytes. */
+export const looseBase64: Mutation = (bytes, random) => {
+  const text = bytes.toString("latin1");
+  const words = [...text.matchAll(/[A-Za-z0-9+/]{20,}={0,2}/g)];
+  if (words.length === 0) return bytes;
+  const word = random.pick(words);
+  const end = word.index + word[0].length;
+  const last = text.slice(word.index, end).replace(/=*$/, "");
+  const next = String.fromCharCode(last.charCodeAt(last.length - 1) + 1);
+  const spelled = random.pick([
+    `${last.slice(0, -1)}${next}${word[0].slice(last.length)}`,
+    last,
+    `${word[0]}=`,
+  ]);
+  return Buffer.from(text.slice(0, word.index) + spelled + text.slice(end), "latin1");
+};
+
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 const EDGE_VALUES: readonly Json[] = [

@@ -90,8 +90,10 @@ import { checkBinding, formatStatement, makeStatement, parseStatement } from "..
 import { hostileNars, legalNars } from "../hostile/nars.js";
 import { makeRelease, type Release, seal } from "../support/release.js";
 import {
+  atermMembers,
   jsonRepaired,
   jsonValues,
+  looseBase64,
   narTokens,
   signedAgain,
   tarHeaders,
@@ -211,11 +213,21 @@ const nar: Target = {
   },
 };
 
-/** Writes what it hears of; contents it is given must have the size that was said. */
+/** Writes what it hears of, and judges by itself what the bytes cannot show: names, their order, and targets. */
 function rewriter(out: Uint8Array[]): NarVisitor {
   const nameOf = (path: string) => Buffer.from(path.slice(path.lastIndexOf("/") + 1), "latin1");
+  const lastNames: Buffer[] = [];
   const open = (path: string) => {
-    if (path !== "") out.push(narEntryOpen(nameOf(path)));
+    if (path === "") return;
+    const name = nameOf(path);
+    const depth = path.split("/").length - 1;
+    const last = lastNames[depth];
+    requireLaw(last === undefined || Buffer.compare(last, name) < 0, "the entries of a directory are sorted");
+    requireLaw(!["", ".", ".."].includes(path.split("/").at(-1)!) && !path.includes("\0"), "names are legal");
+    requireLaw(name.length <= 255 && depth < 64, "names and depth keep their limits");
+    lastNames.length = depth + 1;
+    lastNames[depth] = name;
+    out.push(narEntryOpen(name));
   };
   const close = (path: string) => {
     if (path !== "") out.push(narEntryClose());
@@ -241,6 +253,7 @@ function rewriter(out: Uint8Array[]): NarVisitor {
       close(current.path);
     },
     symlink(path, target) {
+      requireLaw(target !== "" && target.length <= 4095 && !target.includes("\0"), "targets are legal");
       open(path);
       out.push(narSymlink(Buffer.from(target, "latin1")));
       close(path);
@@ -311,7 +324,7 @@ const narinfo: Target = {
     "\r\n",
     ": ",
   ),
-  mutations: [],
+  mutations: [looseBase64],
   run(bytes) {
     const text = bytes.toString("latin1");
     const info = parseNarInfo(text);
@@ -353,10 +366,16 @@ const drv: Target = {
     "]",
     ",",
   ),
-  mutations: [],
+  mutations: [atermMembers],
   run(bytes) {
     const derivation = parseDerivation(bytes);
     requireSame(formatDerivation(derivation), bytes, "an accepted .drv is what we would write");
+    for (const list of [derivation.inputSrcs, ...derivation.inputDrvs.values()]) {
+      requireLaw(
+        list.every((text, i) => i === 0 || list[i - 1]! < text),
+        "lists that are sets are sorted, each member once",
+      );
+    }
     derivationReferences(derivation);
     const path = `/nix/store/${"0".repeat(32)}-${derivation.env.get("name") ?? "x"}.drv`;
     const lookup = (wanted: string) => (wanted === path ? derivation : allDerivations.get(wanted));
@@ -531,7 +550,20 @@ const json: Target = {
 const PROTOTYPE_NAMES = Object.getOwnPropertyNames(Object.prototype).length;
 
 function requireAsJsonParse(value: JsonValue, bytes: Buffer): void {
-  requireLaw(JSON.stringify(value) === JSON.stringify(JSON.parse(bytes.toString())), "strict JSON is JSON");
+  const text = bytes.toString();
+  requireLaw(JSON.stringify(value) === JSON.stringify(JSON.parse(text)), "strict JSON is JSON");
+  // JSON.parse drops a repeated key, and so would we.
+  const colons = text.replaceAll(/"(?:[^"\\]|\\.)*"/g, '""').split(":").length - 1;
+  requireLaw(countKeys(value) === colons, "every key counts");
+}
+
+function countKeys(value: JsonValue): number {
+  if (typeof value !== "object" || value === null) return 0;
+  const members = Object.values(value) as JsonValue[];
+  return members.reduce<number>(
+    (sum, member) => sum + countKeys(member),
+    Array.isArray(value) ? 0 : members.length,
+  );
 }
 
 const documents = [...releases.map(({ document }) => formatDocument(document)), golden.get("bundle.json")!];
@@ -620,7 +652,7 @@ const approval: Target = {
       "_",
     ),
   ],
-  mutations: [jsonValues, signedAgain(packer), signedAgain(packer), signedAgain(stranger)],
+  mutations: [jsonValues, looseBase64, signedAgain(packer), signedAgain(packer), signedAgain(stranger)],
   run(bytes) {
     const files = new Map([[approvalName, bytes]]);
     const { approvals, findings } = checkApprovals(files, documentSha256, [
@@ -753,7 +785,7 @@ const keys: Target = {
     "_",
     "-",
   ),
-  mutations: [],
+  mutations: [looseBase64],
   run(bytes) {
     const text = bytes.toString();
     const refusals = KEYS.map((read) =>
