@@ -104,13 +104,14 @@ async function work({ name, inputs, seed, current }: Job): Promise<FuzzResult> {
 
 function printResult({ name }: Target, result: Watched, ms: number): void {
   const { inputs, accepted, refused, slowestMs, peakRss, rssGrowth, found } = result;
-  const codes = [...(refused ?? [])].sort(([, a], [, b]) => b - a).map(([code, count]) => `${code} ${count}`);
+  console.log(`\n${name}: ${inputs} inputs in ${(ms / 1000).toFixed(1)} s`);
+  // Of a thread that was ended nothing more is known.
+  if (refused === undefined) return;
   const megabytes = (bytes = 0) => `${Math.round(bytes / 2 ** 20)} MiB`;
-  console.log(
-    `\n${name}: ${inputs} inputs in ${(ms / 1000).toFixed(1)} s, ${accepted} accepted, ${found} became seeds\n` +
-      `  slowest ${slowestMs?.toFixed(1)} ms, peak RSS ${megabytes(peakRss)} (${megabytes(rssGrowth)} over the start)\n` +
-      `  ${codes.join(", ")}`,
-  );
+  const codes = [...refused].sort(([, a], [, b]) => b - a).map(([code, count]) => `${code} ${count}`);
+  console.log(`  ${accepted} accepted, ${found} became seeds; slowest ${slowestMs?.toFixed(1)} ms`);
+  console.log(`  peak RSS ${megabytes(peakRss)}, ${megabytes(rssGrowth)} over the start`);
+  console.log(`  ${codes.join(", ")}`);
 }
 
 function printFailure({ name }: Target, { bytes, reason }: Failure): void {
