@@ -874,8 +874,8 @@ const index: Target = {
     if (findings.length > 0) return findings;
     const { manifests } = JSON.parse(bytes.toString()) as { manifests: { digest?: string }[] };
     requireLaw(
-      manifests.some((each) => each?.digest === contents.manifestDigest),
-      "an accepted index names the manifest",
+      manifests.every((each) => each?.digest === contents.manifest?.digest),
+      "an accepted index names the manifest, and nothing else",
     );
     return ACCEPTED;
   },
