@@ -194,7 +194,7 @@ function checkEvaluation(
     findings.push({ code: "EVALUATION_UNEXPLAINED", subject, expected });
   for (const { storePath, ca, cause, kinds } of paths) {
     const explained = ca !== null || packed.outputs.has(storePath);
-    if (cause === "fetched" && !explained) refuse(storePath, "a content address");
+    if (cause === "fetched" && ca === null) refuse(storePath, "a content address");
     if (tier === "runtime" || !complete) continue;
     if (cause !== "fetched" && kinds.includes("evaluation") && !explained) {
       refuse(storePath, "a content address, or a packed derivation that builds it");

@@ -24,10 +24,13 @@ export class Victim {
   readonly files: Map<string, Buffer>;
   /** What bundle.json said when it was read; changes count once it is forged. */
   readonly document: BundleDocument;
+  /** What it says of itself where the new text cannot be read. */
+  readonly #original: BundleDocument;
 
   private constructor(files: ReadonlyMap<string, Buffer>) {
     this.files = new Map(files);
     this.document = JSON.parse(this.get(DOCUMENT_NAME).toString()) as BundleDocument;
+    this.#original = structuredClone(this.document);
   }
 
   /** Of a bundle in directory form. */
@@ -113,7 +116,7 @@ export class Victim {
   /** Makes everything fit the changed document, and approves it: whoever holds `key` can do all of this. */
   forge(key: SecretKey): void {
     seal(this.document);
-    this.#replaceDocument(formatDocument(this.document), key);
+    this.#replaceDocument(formatDocument(this.document), key, this.document);
     const approvals = new Map([...this.files].filter(([name]) => classify(name) === "approval"));
     const { files } = contentsOf(this.document, this.get(DOCUMENT_NAME), approvals);
     for (const name of this.files.keys()) if (!files.has(name)) this.files.delete(name);
@@ -122,7 +125,7 @@ export class Victim {
 
   /** Any bytes as the document, approved; what follows from it stays as it was. */
   forgeText(text: string | Buffer, key: SecretKey): void {
-    this.#replaceDocument(Buffer.from(text as string), key);
+    this.#replaceDocument(Buffer.from(text as string), key, this.#original);
   }
 
   /** Writes it to a new bundle in `dir`. Names may be any that the form can hold. */
@@ -165,10 +168,9 @@ export class Victim {
     return new Set([...this.files].flatMap(([name, bytes]) => (isTail(bytes) ? [name] : [])));
   }
 
-  #replaceDocument(bytes: Buffer, key: SecretKey): void {
+  #replaceDocument(bytes: Buffer, key: SecretKey, document: BundleDocument): void {
     for (const name of this.files.keys()) if (classify(name) === "approval") this.files.delete(name);
     this.files.set(DOCUMENT_NAME, bytes);
-    const { document } = this;
     const about = { document, role: "packer", signedAt: document.created, keyName: key.publicKey.name };
     const documentSha256 = formatHex(hashOf("sha256", bytes));
     const approval = makeApproval(makeStatement({ ...about, documentSha256 }), key);
