@@ -2,13 +2,13 @@
  * Files on disk as this program writes and removes them: durable, all or nothing, with errors that name the path.
  * What is in them, and where they belong, is for callers.
  */
-import { randomBytes } from "node:crypto";
 import { constants, lstatSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
-import { chmod, copyFile, lstat, mkdtemp, open, rename, rm, statfs } from "node:fs/promises";
+import { chmod, copyFile, lstat, mkdtemp, open, readdir, rename, rm, statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { AirgapError } from "../errors.js";
+import { hasEnded, markIn, ownName } from "./owner.js";
 
 /** Writes a whole file under a temporary name beside it, syncs, and renames. @throws DISK, NO_SPACE */
 export async function writeFileAtomic(path: string, content: Uint8Array | string): Promise<void> {
@@ -44,9 +44,18 @@ export async function moveFile(from: string, to: string): Promise<void> {
   await syncDirectory(dirname(to));
 }
 
-/** `.<name>.partial-<random>`: how every file or folder is called until all of it is written. */
+/** `.<name>.partial-<whose>`: how every file or folder is called until all of it is written. */
 export function partialName(path: string): string {
-  return join(dirname(path), `.${basename(path)}.partial-${randomBytes(6).toString("hex")}`);
+  return join(dirname(path), ownName(partialPrefix(path)));
+}
+
+function partialPrefix(path: string): string {
+  return `.${basename(path)}.partial-`;
+}
+
+/** Removes what killed runs left of `path` while they wrote it. */
+export function removePartials(path: string): Promise<void> {
+  return removeAbandoned(dirname(path), partialPrefix(path));
 }
 
 /** Makes what was written to a file survive a power cut. @throws DISK, NO_SPACE */
@@ -142,6 +151,31 @@ async function removeDirectory(path: Buffer): Promise<void> {
   rmdirSync(path);
 }
 
+/**
+ * Removes files and folders of ours whose names begin with `prefix` and end as `ownName` ends them, where the process
+ * they belonged to is gone. What cannot be seen or removed stays for another time: it is in nobody's way.
+ */
+export async function removeAbandoned(folder: string, prefix: string): Promise<void> {
+  const names = await orNothing(withDiskErrors(folder, () => readdir(folder)));
+  for (const name of names ?? []) {
+    const mark = name.startsWith(prefix) ? markIn(name) : null;
+    if (mark === null || !hasEnded(mark)) continue;
+    const path = join(folder, name);
+    // In a folder that is open to all, others may have made names like ours.
+    if (lstatSync(path, { throwIfNoEntry: false })?.uid !== process.geteuid?.()) continue;
+    await orNothing(removeTree(path));
+  }
+}
+
+async function orNothing<T>(action: Promise<T>): Promise<T | undefined> {
+  try {
+    return await action;
+  } catch (error) {
+    if (error instanceof AirgapError && error.code === "DISK") return undefined;
+    throw error;
+  }
+}
+
 /** Runs `action`, with what the system refuses as a typed error that names `path`. @throws DISK, NO_SPACE */
 export async function withDiskErrors<T>(path: string, action: () => Promise<T>): Promise<T> {
   try {
@@ -181,6 +215,7 @@ export function errorCode(error: unknown): string {
 async function replaceFile(path: string, write: (partial: string) => Promise<void>): Promise<void> {
   const partial = partialName(path);
   await withDiskErrors(path, async () => {
+    await removePartials(path);
     try {
       await write(partial);
       await rename(partial, path);

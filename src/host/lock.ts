@@ -2,12 +2,13 @@
  * A lock file for one place: two runs that write there exclude each other. It holds who has it, so that one left
  * behind by a crash is seen, and taken over.
  */
-import { randomBytes } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { link, readFile, rm, writeFile } from "node:fs/promises";
+import { link, open, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
+import { basename, dirname } from "node:path";
 import { AirgapError } from "../errors.js";
-import { asDiskError, errorCode, withDiskErrors } from "./files.js";
+import { formatTime } from "../time.js";
+import { asDiskError, errorCode, exists, removeAbandoned, withDiskErrors } from "./files.js";
+import { hasEnded, ownMark, ownName, pidOf } from "./owner.js";
 
 /**
  * Runs `action` while holding the lock file at `path`, whose folder must exist; removes it after.
@@ -15,21 +16,22 @@ import { asDiskError, errorCode, withDiskErrors } from "./files.js";
  * @throws LOCKED at once where another run holds it (also one on another machine); DISK, NO_SPACE
  */
 export async function withLock<T>(path: string, action: () => Promise<T>): Promise<T> {
-  const me = ownIdentity();
-  if (!(await tryCreate(path, me))) {
-    await removeStale(path, me);
-    if (!(await tryCreate(path, me))) refuse(path, await holder(path));
+  if (!(await tryCreate(path))) {
+    await removeStale(path);
+    if (!(await tryCreate(path))) refuse(path, await holder(path));
   }
   try {
+    await removeLeftOvers(path);
     return await action();
   } finally {
     await withDiskErrors(path, () => rm(path, { force: true }));
   }
 }
 
-async function tryCreate(path: string, content: string): Promise<boolean> {
+async function tryCreate(path: string): Promise<boolean> {
+  const content = `${ownMark()} ${hostname()}\n`;
   // Written under another name first: a lock that a kill left empty could not be told from one in use.
-  const draft = `${path}.${process.pid}-${randomBytes(4).toString("hex")}`;
+  const draft = ownName(`${path}.`);
   try {
     await writeFile(draft, content, { flag: "wx", mode: 0o644 });
     await link(draft, path);
@@ -56,66 +58,67 @@ async function writeExclusive(path: string, content: string): Promise<boolean> {
 
 /**
  * Only one run at a time may judge a lock and remove it, under a second lock that exists for that moment: else
- * two of them could see the same stale lock, and the slower remove the new one of the faster.
+ * two of them could see the same stale lock, and the slower remove the new one of the faster. That lock, too, may have
+ * been left behind, and is then taken over in the same way.
  */
-async function removeStale(path: string, me: string): Promise<void> {
-  const guard = `${path}.takeover`;
-  if (!(await tryCreate(guard, me))) refuse(guard, await holder(guard));
-  try {
+function removeStale(path: string): Promise<void> {
+  return withLock(guardOf(path), async () => {
     const other = await holder(path);
-    if (other !== null && !isStale(other)) refuse(path, other);
+    if (other !== null && !hasEnded(other.mark)) refuse(path, other);
     await withDiskErrors(path, () => rm(path, { force: true }));
-  } finally {
-    await withDiskErrors(guard, () => rm(guard, { force: true }));
-  }
-}
-
-function refuse(path: string, by: string | null): never {
-  throw new AirgapError("LOCKED", {
-    subject: path,
-    ...(by === null ? {} : { actual: `held by process ${by.trim()}` }),
-    hint: `If no run is working here, remove ${path}.`,
   });
 }
 
+function guardOf(path: string): string {
+  return `${path}.takeover`;
+}
+
+/** What runs left that were killed while they took the lock: drafts, and a guard. */
+async function removeLeftOvers(path: string): Promise<void> {
+  await removeAbandoned(dirname(path), `${basename(path)}.`);
+  const guard = guardOf(path);
+  if (!(await exists(guard))) return;
+  await withLock(guard, async () => {}).catch((error: unknown) => {
+    // Somebody is just looking whether we are alive.
+    if (!(error instanceof AirgapError && error.code === "LOCKED")) throw error;
+  });
+}
+
+interface Holder {
+  /** Empty where the lock was made by something else. */
+  readonly mark: string;
+  readonly host: string;
+  readonly since: Date;
+}
+
+function refuse(path: string, by: Holder | null): never {
+  const pid = by === null ? null : pidOf(by.mark);
+  const here = by?.host === hostname();
+  throw new AirgapError("LOCKED", {
+    subject: path,
+    ...(by === null || pid === null
+      ? {}
+      : { actual: `held by process ${pid} on ${here ? "this machine" : by.host} since ${timeOf(by.since)}` }),
+    hint: `Wait until that run has ended, then run the command again. If no run is working here, remove ${path}.`,
+  });
+}
+
+function timeOf(date: Date): string {
+  return formatTime(Math.floor(date.getTime() / 1000));
+}
+
 /** What the lock file says, or null where it has gone. */
-async function holder(path: string): Promise<string | null> {
+async function holder(path: string): Promise<Holder | null> {
   try {
-    return await readFile(path, "utf8");
+    const file = await open(path);
+    try {
+      const [, mark = "", host = ""] = /^(\S+) (\S+)\n$/.exec(await file.readFile("utf8")) ?? [];
+      return { mark, host, since: (await file.stat()).mtime };
+    } finally {
+      await file.close();
+    }
   } catch (error) {
     if (errorCode(error) === "ENOENT") return null;
     throw asDiskError(error, path);
-  }
-}
-
-/** Process ids are used again: the time of its start tells which process it was. */
-function ownIdentity(): string {
-  return `${process.pid} ${startTime(process.pid) ?? "-"} ${hostname()}\n`;
-}
-
-/** Whatever cannot be judged counts as alive: a lock just being written, one of another machine. */
-function isStale(identity: string): boolean {
-  const match = /^(\d{1,10}) (\d{1,20}|-) (\S+)\n$/.exec(identity);
-  if (match === null || match[3] !== hostname()) return false;
-  const pid = Number(match[1]);
-  if (match[2] !== "-") return startTime(pid) !== match[2];
-  try {
-    process.kill(pid, 0);
-    return false;
-  } catch (error) {
-    return errorCode(error) === "ESRCH";
-  }
-}
-
-/** Ticks from boot to the start of a process (field 22 of /proc/PID/stat); null without such a process, or /proc. */
-function startTime(pid: number): string | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
-    // The second field is the program's name in parentheses, and may hold anything.
-    const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-    // A zombie has ended, though nobody has asked how.
-    return fields[0] === "Z" || fields[0] === "X" ? null : (fields[19] ?? null);
-  } catch {
-    return null;
   }
 }

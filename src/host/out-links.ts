@@ -2,7 +2,7 @@
 import { lstat, mkdir, rename, rm, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { fail } from "../errors.js";
-import { errorCode, partialName, withDiskErrors } from "./files.js";
+import { errorCode, partialName, removePartials, withDiskErrors } from "./files.js";
 
 /** Refuses, before anything is done, names that are taken by something other than a symlink. @throws AirgapError OUT_EXISTS, DISK */
 export async function checkOutLinks(dir: string, names: Iterable<string>): Promise<void> {
@@ -26,6 +26,7 @@ export async function writeOutLinks(dir: string, targets: ReadonlyMap<string, st
   for (const [name, target] of targets) {
     const path = join(dir, name);
     const partial = partialName(path);
+    await removePartials(path);
     await withDiskErrors(path, async () => {
       try {
         await symlink(target, partial);
