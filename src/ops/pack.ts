@@ -4,7 +4,8 @@
  */
 import { exitOf } from "../errors.js";
 import type { PackReport } from "../generated/types.js";
-import { makeTempDir, removeTree } from "../host/files.js";
+import { removeTree } from "../host/files.js";
+import { makeRunDir } from "../host/run-dir.js";
 import type { Context } from "./context.js";
 import { describePlan } from "./pack/plan.js";
 import { preparePack } from "./pack/prepare.js";
@@ -21,7 +22,7 @@ export type { PackOptions } from "./pack/request.js";
  */
 export async function pack(options: PackOptions, context: Context): Promise<PackReport> {
   const clock = new PhaseClock(context);
-  const tempDir = await makeTempDir("nix-airgap-pack-", context.tmpDir);
+  const tempDir = await makeRunDir("pack", context.tmpDir);
   const report = (parts: Pick<PackReport, "exit" | "findings"> & Partial<PackReport>): PackReport => ({
     format: "nix-airgap-pack",
     dryRun: options.dryRun,

@@ -17,6 +17,7 @@ import { importPaths } from "../host/import.js";
 import { listBlob } from "../host/nar-listing.js";
 import { type NixContext, type NixLogEvent, realise, version } from "../host/nix/index.js";
 import { parseSandboxPaths, siteNix } from "../host/nix/site.js";
+import { makeRunDir } from "../host/run-dir.js";
 import { realPath } from "../host/store.js";
 import type { PublicKey } from "../nix/signature.js";
 import { formatTime } from "../time.js";
@@ -99,7 +100,7 @@ class Run {
 
   async toReport(): Promise<RebuildReport> {
     const startedAt = this.#now();
-    const tempDir = await makeTempDir("nix-airgap-rebuild-", this.#context.tmpDir);
+    const tempDir = await makeRunDir("rebuild", this.#context.tmpDir);
     try {
       return this.#report(startedAt, await this.#rebuild(tempDir));
     } catch (error) {

@@ -11,7 +11,6 @@ import { VERSION } from "../generated/version.js";
 import {
   exists,
   fileSystemOf,
-  makeTempDir,
   removeTree,
   requireSpace,
   withDiskErrors,
@@ -24,6 +23,7 @@ import { invalidPaths, type NixContext, version } from "../host/nix/index.js";
 import { parseSandboxPaths, siteNix } from "../host/nix/site.js";
 import { checkOutLinks, writeOutLinks } from "../host/out-links.js";
 import { programsIn } from "../host/programs.js";
+import { makeRunDir } from "../host/run-dir.js";
 import { realPath, resolveStore, type TargetStore } from "../host/store.js";
 import type { PublicKey } from "../nix/signature.js";
 import { formatTime } from "../time.js";
@@ -105,7 +105,7 @@ class Run {
 
   async toReceipt(): Promise<RestoreReceipt> {
     const startedAt = this.#now();
-    const tempDir = await makeTempDir("nix-airgap-restore-", this.#context.tmpDir);
+    const tempDir = await makeRunDir("restore", this.#context.tmpDir);
     try {
       return this.#receipt(startedAt, await this.#restore(tempDir));
     } catch (error) {

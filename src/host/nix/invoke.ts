@@ -4,6 +4,7 @@ import { delimiter, isAbsolute, join } from "node:path";
 import { fail } from "../../errors.js";
 import type { Report } from "../../events.js";
 import { run } from "../exec.js";
+import { ownerVariable } from "../orphans.js";
 import { InternalLog, type NixLogEvent } from "./internal-log.js";
 
 /** Longest argument list given to one process, in bytes: a third of what the oldest kernels allow. */
@@ -74,7 +75,7 @@ export async function tryNix(
   const common = program === "nix" ? ["--extra-experimental-features", "nix-command flakes"] : [];
   const argv = [join(nix.binDir, program), ...common, ...args, ...options, "--log-format", "internal-json"];
   const result = await run(argv, {
-    env: { ...nix.env, ...env },
+    env: { ...nix.env, ...env, ...ownerVariable() },
     cwd: nix.cwd,
     signal: nix.signal,
     onStderrLine,

@@ -5,16 +5,10 @@
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { AirgapError, type Finding, fail } from "../../errors.js";
-import {
-  errorCode,
-  exists,
-  makeTempDir,
-  removeTree,
-  withDiskErrors,
-  writeFileAtomic,
-} from "../../host/files.js";
+import { errorCode, exists, removeTree, withDiskErrors, writeFileAtomic } from "../../host/files.js";
 import { withLock } from "../../host/lock.js";
 import { allPathInfo, type NixContext } from "../../host/nix/index.js";
+import { makeRunDir } from "../../host/run-dir.js";
 import { chrootStore, type TargetStore } from "../../host/store.js";
 import type { Context } from "../context.js";
 import type { RebuildPlan } from "./plan.js";
@@ -41,7 +35,7 @@ export async function withScratch<T>(
   action: (scratch: Scratch) => Promise<T>,
 ): Promise<T> {
   if (dir === undefined) {
-    const temp = await makeTempDir("nix-airgap-scratch-", context.tmpDir);
+    const temp = await makeRunDir("scratch", context.tmpDir);
     try {
       return await action({ store: await chrootStore(join(temp, "store")), kept: null });
     } finally {
