@@ -20,6 +20,7 @@ import { documentInputs, readFlake, type TopFlake } from "./flake.js";
 import { makeReal, readDerivations, tierPaths, tierTargets } from "./gather.js";
 import { compareRoots, knownIrreproducible, type PackPlan, planPaths, rootOf } from "./plan.js";
 import { chooseIdentity, chooseOut, type Identity, type PackOptions, parseInstallables } from "./request.js";
+import { dropAbandonedStage } from "./stage.js";
 
 const DEFAULT_COMPRESSION_LEVEL = 3;
 
@@ -49,8 +50,10 @@ export async function preparePack(
   const { identity, findings } = chooseIdentity(options, top.project, { ...top, rev: top.flake.rev });
   const tier = options.tier ?? top.project.tier ?? "build";
   const out = chooseOut(options.out, context.cwd, { ...identity, systems: [system], tier });
-  if (findings.length === 0 && !options.dryRun && (await exists(out.path)))
+  if (findings.length === 0 && !options.dryRun && (await exists(out.path))) {
+    await dropAbandonedStage(out.path);
     fail("OUT_EXISTS", { subject: out.path });
+  }
   findings.push(...top.findings);
   // Without a lock to trust, what evaluation would say is of no use.
   if (top.findings.some(({ code }) => code !== "TREE_DIRTY")) return { findings };

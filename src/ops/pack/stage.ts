@@ -5,9 +5,10 @@
 import { mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { blobName, narinfoName } from "../../bundle/layout.js";
-import { fail } from "../../errors.js";
+import { AirgapError, CODES, EXIT, fail } from "../../errors.js";
 import type { Path } from "../../generated/types.js";
 import { exists, removeTree, withDiskErrors } from "../../host/files.js";
+import { withLock } from "../../host/lock.js";
 import * as nix from "../../host/nix/index.js";
 import { formatHex, formatSri } from "../../nix/hash.js";
 import { type NarInfo, parseNarInfo } from "../../nix/narinfo.js";
@@ -28,9 +29,34 @@ export interface StageRecipe {
   readonly nixVersion: string;
 }
 
+/** Runs `action` while no other pack works on the same output. @throws AirgapError LOCKED, DISK, NO_SPACE */
+export function withStageLock<T>(out: string, action: () => Promise<T>): Promise<T> {
+  return withLock(lockOf(out), action);
+}
+
+function lockOf(out: string): string {
+  return join(dirname(out), `.${basename(out)}.lock`);
+}
+
 /** The staging folder for an output, next to it: on the same disk, under a name that no bundle has. */
+function stageOf(out: string): string {
+  return join(dirname(out), `.${basename(out)}.partial`);
+}
+
+/** Removes what a run left that was killed when its output had the final name already. @throws AirgapError LOCKED, DISK */
+export async function dropAbandonedStage(out: string): Promise<void> {
+  if (!(await exists(stageOf(out))) && !(await exists(lockOf(out)))) return;
+  await withStageLock(out, () => removeTree(stageOf(out)));
+}
+
+/** Under the lock. @throws AirgapError OUT_EXISTS, DISK, NO_SPACE */
 export async function openStage(out: string, recipe: StageRecipe): Promise<Stage> {
-  const dir = join(dirname(out), `.${basename(out)}.partial`);
+  const dir = stageOf(out);
+  if (await exists(out)) {
+    // Another pack was quicker.
+    await removeTree(dir);
+    fail("OUT_EXISTS", { subject: out });
+  }
   const recipeFile = join(dir, "recipe.json");
   const text = `${JSON.stringify(recipe)}\n`;
   return withDiskErrors(dir, async () => {
@@ -59,6 +85,7 @@ export async function stageBlobs(
   },
 ): Promise<Path[]> {
   const sizes = new Map(paths.map((path) => [path.storePath, path.narSize]));
+  await dropStale(stage, paths);
   const link = join(options.tempDir, "cache");
   await symlink(stage.cache, link);
   await nix.copy(
@@ -74,7 +101,7 @@ export async function stageBlobs(
   );
   const staged: Path[] = [];
   for (const path of paths) {
-    const info = await readNarInfo(stage, path);
+    const info = await plannedNarInfo(stage, path);
     const blob = formatHex(info.fileHash);
     await takeOver(join(stage.cache, info.url), join(stage.bundle, blobName(blob)), info);
     staged.push({ ...path, blob, blobSize: info.fileSize });
@@ -82,23 +109,51 @@ export async function stageBlobs(
   return staged;
 }
 
-async function readNarInfo(stage: Stage, path: PlannedPath): Promise<NarInfo> {
-  const file = join(stage.cache, narinfoName(path.storePath));
-  const text = await withDiskErrors(file, () => readFile(file, "latin1"));
-  const info = parseNarInfo(text);
+/** Nix skips what its cache has: so what is of an earlier run, before the path was built anew, must not be there. */
+async function dropStale(stage: Stage, paths: readonly PlannedPath[]): Promise<void> {
+  for (const path of paths) {
+    const file = narinfoFile(stage, path);
+    if ((await exists(file)) && !(await isAsPlanned(file, path))) await withDiskErrors(file, () => rm(file));
+  }
+}
+
+async function isAsPlanned(file: string, path: PlannedPath): Promise<boolean> {
+  try {
+    return differences(await readNarInfo(file), path) === null;
+  } catch (error) {
+    if (error instanceof AirgapError && CODES[error.code].exit === EXIT.malformed) return false;
+    throw error;
+  }
+}
+
+async function plannedNarInfo(stage: Stage, path: PlannedPath): Promise<NarInfo> {
+  const info = await readNarInfo(narinfoFile(stage, path));
+  const differs = differences(info, path);
+  if (differs === null) return info;
+  return fail("NIX_FAILED", {
+    subject: path.storePath,
+    ...differs,
+    hint: "The store changed while it was packed; run pack again.",
+  });
+}
+
+function narinfoFile(stage: Stage, path: PlannedPath): string {
+  return join(stage.cache, narinfoName(path.storePath));
+}
+
+async function readNarInfo(file: string): Promise<NarInfo> {
+  return parseNarInfo(await withDiskErrors(file, () => readFile(file, "latin1")));
+}
+
+function differences(info: NarInfo, path: PlannedPath): { expected: string; actual: string } | null {
   const told = {
     narHash: formatSri(info.narHash),
     narSize: info.narSize,
     references: [...info.references].sort().join(" "),
   };
   const planned = { narHash: path.narHash, narSize: path.narSize, references: path.references.join(" ") };
-  if (JSON.stringify(told) === JSON.stringify(planned)) return info;
-  return fail("NIX_FAILED", {
-    subject: path.storePath,
-    expected: JSON.stringify(planned),
-    actual: JSON.stringify(told),
-    hint: "The store changed while it was packed; run pack again.",
-  });
+  const [expected, actual] = [JSON.stringify(planned), JSON.stringify(told)];
+  return expected === actual ? null : { expected, actual };
 }
 
 /** Paths with the same NAR share a blob, so it may have moved already; in this run or in one before. */

@@ -3,13 +3,19 @@
  * the final name last.
  */
 import { link, mkdir, rename, rm, stat } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { formatDocument } from "../../bundle/document.js";
 import { finishDirectory, writeTar } from "../../bundle/write.js";
 import { fail } from "../../errors.js";
 import type { BundleDocument, PackReport, Path, VerifyReport } from "../../generated/types.js";
-import { exists, fileSystemOf, removeTree, requireSpace, withDiskErrors } from "../../host/files.js";
-import { withLock } from "../../host/lock.js";
+import {
+  exists,
+  fileSystemOf,
+  removeTree,
+  requireSpace,
+  syncDirectory,
+  withDiskErrors,
+} from "../../host/files.js";
 import { formatHex, hashOf, parseSri } from "../../nix/hash.js";
 import { fingerprint } from "../../nix/narinfo.js";
 import { type SecretKey, signFingerprint } from "../../nix/signature.js";
@@ -21,7 +27,7 @@ import { verify } from "../verify.js";
 import type { PackPlan } from "./plan.js";
 import type { Out, Prepared } from "./prepare.js";
 import type { PackOptions } from "./request.js";
-import { openStage, stageBlobs } from "./stage.js";
+import { openStage, stageBlobs, withStageLock } from "./stage.js";
 
 /** What a compressed NAR is of its size, for a first look at the space that is needed; checked again when it is known. */
 const COMPRESSED_SHARE = 0.5;
@@ -47,7 +53,7 @@ export async function writeBundle(
   const { plan, out, nixContext, level, tempDir, clock } = parts;
   const folder = dirname(out.path);
   await withDiskErrors(folder, () => mkdir(folder, { recursive: true }));
-  return withLock(join(folder, `.${basename(out.path)}.lock`), async () => {
+  return withStageLock(out.path, async () => {
     const recipe = { compressionLevel: level, nixVersion: plan.draft.tools.nix };
     const stage = await openStage(out.path, recipe);
     const narBytes = plan.paths.reduce((sum, path) => sum + path.narSize, 0);
@@ -86,8 +92,13 @@ export async function writeBundle(
     const verification = await clock.phase("verify", {}, () =>
       verifyOwn(partial, options.secretKey, context),
     );
-    if (verification.exit !== 0) return { bundle: null, verification };
+    if (verification.exit !== 0) {
+      // A blob that the disk lost, as after a power cut, would be found again and again.
+      await removeTree(stage.dir);
+      return { bundle: null, verification };
+    }
     await (isTar ? publishFile(partial, out.path) : publishDirectory(partial, out.path));
+    await syncDirectory(folder);
     await removeTree(stage.dir);
     const size = await sizeOf(out, document, bytes.length);
     return { bundle: { path: out.path, kind: out.form, sha256, bytes: size }, verification: null };
