@@ -1,5 +1,5 @@
 /** What bundle files need of a disk: durable small files, and errors of the system with a code. Paths are callers'. */
-import { open, rename } from "node:fs/promises";
+import { open, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { AirgapError } from "../errors.js";
 
@@ -36,17 +36,27 @@ export function errorCode(error: unknown): string | undefined {
 
 /** Writes a file under the name `temporary` on the same file system, syncs it, and renames it to `path`. */
 export async function replaceFile(path: string, bytes: Uint8Array, temporary: string): Promise<void> {
+  try {
+    await writeSynced(temporary, bytes);
+    await onDisk(path, () => rename(temporary, path));
+  } catch (error) {
+    await onDisk(temporary, () => rm(temporary, { force: true }));
+    throw error;
+  }
+  await syncPath(dirname(path));
+}
+
+/** Writes a file that survives a power cut once its name does. */
+export async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {
   await onDisk(path, async () => {
-    const file = await open(temporary, "w", 0o644);
+    const file = await open(path, "w", 0o644);
     try {
       await file.writeFile(bytes);
       await file.sync();
     } finally {
       await file.close();
     }
-    await rename(temporary, path);
   });
-  await syncPath(dirname(path));
 }
 
 /** Makes a file, or the names in a folder, survive a power cut, where the file system can. */

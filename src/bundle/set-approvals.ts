@@ -6,11 +6,11 @@
  */
 import { createHash } from "node:crypto";
 import { constants, lstatSync, realpathSync } from "node:fs";
-import { type FileHandle, lstat, mkdir, mkdtemp, open, readFile, rm } from "node:fs/promises";
+import { type FileHandle, lstat, mkdir, open, readFile, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { fail } from "../errors.js";
 import { type Contents, contentsOf } from "./contents.js";
-import { asDiskError, errorCode, onDisk, replaceFile, syncPath } from "./disk.js";
+import { asDiskError, errorCode, onDisk, replaceFile, syncPath, writeSynced } from "./disk.js";
 import { parseDocument } from "./document.js";
 import { digestsOfIndex } from "./index-file.js";
 import {
@@ -73,8 +73,18 @@ interface DirectoryChange {
 async function signDirectory(medium: Medium, change: DirectoryChange): Promise<void> {
   const { approvalsBefore, before, approvals, after } = change;
   const named = await indexedManifests(medium);
-  const directory = new DirectoryWriter(medium.path, await makeStaging(medium.path));
+  const directory = await DirectoryWriter.open(medium.path);
   try {
+    const manifest = manifestName(after);
+    const blobs = [...after.tailBlobs].filter((name) => name !== manifest);
+    const added = [...approvals].filter(([name, bytes]) => !approvalsBefore.get(name)?.equals(bytes));
+    for (const [name, bytes] of added) await directory.stage(name, bytes);
+    for (const name of blobs) await directory.stage(name, bytesOf(after, name));
+    if (manifest !== null) {
+      await directory.stage(manifest, bytesOf(after, manifest));
+      await directory.stage(INDEX_NAME, bytesOf(after, INDEX_NAME));
+    }
+
     await directory.makeFolder("approvals");
     for (const [name, bytes] of approvalsBefore) {
       if (approvals.get(name)?.equals(bytes)) continue;
@@ -82,36 +92,46 @@ async function signDirectory(medium: Medium, change: DirectoryChange): Promise<v
       if (!after.files.has(blob)) await directory.remove(blob);
       if (!approvals.has(name)) await directory.remove(name);
     }
-    for (const [name, bytes] of approvals) {
-      if (!approvalsBefore.get(name)?.equals(bytes)) await directory.put(name, bytes);
-    }
-    const manifest = manifestName(after);
-    for (const name of after.tailBlobs)
-      if (name !== manifest) await directory.put(name, bytesOf(after, name));
+    for (const [name] of added) await directory.place(name);
+    for (const name of blobs) await directory.place(name);
     if (manifest === null) return;
-    await directory.put(manifest, bytesOf(after, manifest));
+    await directory.place(manifest);
     for (const name of [manifestName(before), ...named]) {
       if (name !== null && medium.files.has(name) && !after.files.has(name)) await directory.remove(name);
     }
-    await directory.put(INDEX_NAME, bytesOf(after, INDEX_NAME));
+    await directory.place(INDEX_NAME);
   } finally {
     await directory.close();
   }
 }
 
 /** Not in the bundle, where its name would be illegal, but beside it, where a rename reaches. */
-function makeStaging(bundle: string): Promise<string> {
-  return onDisk(bundle, () => mkdtemp(join(dirname(bundle), `.${basename(bundle)}.sign-`)));
+function stagingPath(bundle: string): string {
+  return join(dirname(bundle), `.${basename(bundle)}.sign`);
 }
 
-/** Changes one file of the bundle at a time, each durably. */
+/**
+ * Changes one file of the bundle at a time, each durably. All are written beside it first: where the disk is full, that
+ * is seen before anything has changed.
+ */
 class DirectoryWriter {
   readonly #bundle: string;
   readonly #staging: string;
 
-  constructor(bundle: string, staging: string) {
+  private constructor(bundle: string, staging: string) {
     this.#bundle = bundle;
     this.#staging = staging;
+  }
+
+  static async open(bundle: string): Promise<DirectoryWriter> {
+    const staging = stagingPath(bundle);
+    await removeStaging(bundle);
+    await onDisk(bundle, () => mkdir(staging, { mode: 0o700 }));
+    return new DirectoryWriter(bundle, staging);
+  }
+
+  stage(name: string, bytes: Buffer): Promise<void> {
+    return writeSynced(this.#staged(name), bytes);
   }
 
   async makeFolder(name: string): Promise<void> {
@@ -119,8 +139,11 @@ class DirectoryWriter {
     await syncPath(this.#bundle);
   }
 
-  async put(name: string, bytes: Buffer): Promise<void> {
-    await replaceFile(join(this.#bundle, name), bytes, join(this.#staging, basename(name)));
+  /** What was staged under this name. */
+  async place(name: string): Promise<void> {
+    const path = join(this.#bundle, name);
+    await onDisk(path, () => rename(this.#staged(name), path));
+    await syncPath(dirname(path));
   }
 
   async remove(name: string): Promise<void> {
@@ -129,9 +152,19 @@ class DirectoryWriter {
     await syncPath(dirname(path));
   }
 
-  async close(): Promise<void> {
-    await onDisk(this.#staging, () => rm(this.#staging, { recursive: true, force: true }));
+  close(): Promise<void> {
+    return removeStaging(this.#bundle);
   }
+
+  /** Last parts of names are unique among what signing changes. */
+  #staged(name: string): string {
+    return join(this.#staging, basename(name));
+  }
+}
+
+async function removeStaging(bundle: string): Promise<void> {
+  const staging = stagingPath(bundle);
+  await onDisk(staging, () => rm(staging, { recursive: true, force: true }));
 }
 
 /** Blobs that `index.json` names as manifests; an index that cannot be read names none, and is replaced. */
@@ -167,7 +200,15 @@ async function signTar(medium: Medium, after: Contents, documentBytes: Buffer): 
     document: createHash("sha256").update(documentBytes).digest("hex"),
     tail: tarBytes([...after.tail].map((name) => [name, bytesOf(after, name)])),
   };
-  await replaceFile(journalPath(medium.path), formatJournal(journal), `${journalPath(medium.path)}.partial`);
+  const path = journalPath(medium.path);
+  await replaceFile(path, formatJournal(journal), `${path}.partial`);
+  try {
+    await withTar(medium.path, (file) => makeRoom(file, journal));
+  } catch (error) {
+    // The tar is as it was: nothing is to be completed.
+    await onDisk(path, () => rm(path));
+    throw error;
+  }
   await completeSignature(medium.path);
 }
 
@@ -203,37 +244,68 @@ function parseJournal(bytes: Buffer, subject: string): Journal {
 }
 
 /**
- * Completes a signature of a tar that was interrupted: call it before the tar is opened for signing. False when there
- * is nothing to complete. Throws TAIL_INVALID when the journal beside the tar is not this tar's.
+ * Completes a signature of a tar that was interrupted, and removes what one of a directory left beside it: call it
+ * before the bundle is opened for signing. False when there is nothing to complete. Throws TAIL_INVALID when the
+ * journal beside the tar is not this tar's.
  */
 export async function completeSignature(bundlePath: string): Promise<boolean> {
-  const tar = resolveTar(bundlePath);
-  if (tar === null) return false;
+  const found = resolveBundle(bundlePath);
+  if (found === null) return false;
+  if (found.isDirectory) {
+    await removeStaging(found.path);
+    return false;
+  }
+  const tar = found.path;
   const path = journalPath(tar);
   const bytes = await readJournal(path);
   if (bytes === null) return false;
   const journal = parseJournal(bytes, path);
-  await onDisk(tar, async () => {
-    const file = await open(tar, constants.O_RDWR | constants.O_NOFOLLOW);
-    try {
-      await requireSameTar(file, journal, path);
-      await file.truncate(journal.cut);
-      await writeAll(file, journal.tail, journal.cut);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rm(path);
+  await withTar(tar, async (file) => {
+    await requireSameTar(file, journal, path);
+    await makeRoom(file, journal);
+    await file.truncate(journal.cut);
+    await writeAll(file, journal.tail, journal.cut);
+    await file.sync();
   });
+  await onDisk(path, () => rm(path));
   await syncPath(dirname(tar));
   return true;
 }
 
-/** The tar's own path, symlinks resolved; null for what is no regular file, of which opening has its say. */
-function resolveTar(bundlePath: string): string | null {
+async function withTar(tar: string, action: (file: FileHandle) => Promise<void>): Promise<void> {
+  await onDisk(tar, async () => {
+    const file = await open(tar, constants.O_RDWR | constants.O_NOFOLLOW);
+    try {
+      await action(file);
+    } finally {
+      await file.close();
+    }
+  });
+}
+
+/** Takes the room that a longer tail needs before the old one is given up; without that room the tar stays as it is. */
+async function makeRoom(file: FileHandle, { cut, tail }: Journal): Promise<void> {
+  const { size } = await file.stat();
+  const zeros = Buffer.alloc(64 * 1024);
+  try {
+    for (let at = size; at < cut + tail.length; at += zeros.length) {
+      await writeAll(file, zeros.subarray(0, Math.min(zeros.length, cut + tail.length - at)), at);
+    }
+    // Some file systems say only now that they are full.
+    await file.sync();
+  } catch (error) {
+    await file.truncate(size);
+    await file.sync();
+    throw error;
+  }
+}
+
+/** Its own path, symlinks resolved; null for what is neither a directory nor a file, of which opening has its say. */
+function resolveBundle(bundlePath: string): { readonly path: string; readonly isDirectory: boolean } | null {
   try {
     const path = realpathSync(bundlePath);
-    return lstatSync(path).isFile() ? path : null;
+    const stats = lstatSync(path);
+    return stats.isFile() || stats.isDirectory() ? { path, isDirectory: stats.isDirectory() } : null;
   } catch (error) {
     if (errorCode(error) === undefined) throw error;
     return null;
