@@ -41,6 +41,9 @@ const COPY_AGAIN =
 const TELL_MAKER =
   "Do not use this bundle. Another copy will not help, since its document says so: tell whoever signed it.";
 
+const TAIL_AGAIN =
+  "The copy was cut short, or a signature was interrupted: copy it again, or run `sign` again.";
+
 /**
  * The closed registry of codes. Sorted by area; add a line here before throwing or reporting a new code.
  * Kept in one place so that docs/findings.md and the program cannot differ.
@@ -103,13 +106,9 @@ export const CODES = {
     "Only tars made by nix-airgap are read; unpack a foreign tar and verify the directory.",
   ),
   TAR_PADDING: code(malformed, "a tar member is not padded with zeros", COPY_AGAIN),
-  TAR_END: code(malformed, "the tar does not end with exactly two zero blocks", COPY_AGAIN),
+  TAR_END: code(malformed, "the tar does not end with exactly two zero blocks", TAIL_AGAIN),
   TAR_DUPLICATE: code(malformed, "a tar member occurs twice", COPY_AGAIN),
-  TAR_TRUNCATED: code(
-    malformed,
-    "the tar ends too early",
-    "The copy was cut short, or a signature was interrupted: copy it again, or run `sign` again.",
-  ),
+  TAR_TRUNCATED: code(malformed, "the tar ends too early", TAIL_AGAIN),
   TAR_ORDER: code(malformed, "tar members are not in the order of the format", COPY_AGAIN),
   TAIL_INVALID: code(
     malformed,

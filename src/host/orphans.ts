@@ -24,8 +24,11 @@ export async function endOrphans(): Promise<void> {
   });
   if (orphans.length === 0) return;
   const ending = withDescendants(orphans, pids);
-  for (const pid of ending) kill(pid);
-  for (let waited = 0; waited < WAIT_MS && ending.some(isRunning); waited += 20) await setTimeout(20);
+  // Nix removes its own temporary files where it is asked to end.
+  for (const signal of ["SIGTERM", "SIGKILL"] as const) {
+    for (const pid of ending.filter(isRunning)) kill(pid, signal);
+    for (let waited = 0; waited < WAIT_MS && ending.some(isRunning); waited += 20) await setTimeout(20);
+  }
 }
 
 /** Empty where the system has no /proc. */
@@ -62,9 +65,9 @@ function withDescendants(roots: readonly number[], pids: readonly number[]): num
   return [...found];
 }
 
-function kill(pid: number): void {
+function kill(pid: number, signal: NodeJS.Signals): void {
   try {
-    process.kill(pid, "SIGKILL");
+    process.kill(pid, signal);
   } catch (error) {
     // It has ended, or became another user's.
     if (!["ESRCH", "EPERM"].includes(errorCode(error))) throw error;

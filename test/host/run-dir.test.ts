@@ -42,7 +42,7 @@ it("ends the programs of runs that are gone, with what those have started, and n
     const closed = once(orphan, "close");
     await new Promise((resolve) => setTimeout(resolve, 200));
     await makeRunDir("pack", dir);
-    expect((await closed)[1]).toBe("SIGKILL");
+    expect((await closed)[1]).toBe("SIGTERM");
     expect([mine.exitCode, mine.signalCode]).toEqual([null, null]);
   } finally {
     for (const child of [orphan, mine]) child.kill("SIGKILL");

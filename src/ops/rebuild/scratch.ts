@@ -5,7 +5,14 @@
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { AirgapError, type Finding, fail } from "../../errors.js";
-import { errorCode, exists, removeTree, withDiskErrors, writeFileAtomic } from "../../host/files.js";
+import {
+  errorCode,
+  exists,
+  removePartials,
+  removeTree,
+  withDiskErrors,
+  writeFileAtomic,
+} from "../../host/files.js";
 import { withLock } from "../../host/lock.js";
 import { allPathInfo, type NixContext } from "../../host/nix/index.js";
 import { makeRunDir } from "../../host/run-dir.js";
@@ -52,6 +59,7 @@ export async function withScratch<T>(
 
 async function claim(dir: string, owner: string): Promise<void> {
   const state = join(dir, STATE_NAME);
+  await removePartials(state);
   const found = await readFile(state, "utf8").catch((error: unknown) => {
     if (errorCode(error) === "ENOENT") return null;
     throw new AirgapError("DISK", { subject: state, actual: errorCode(error) }, { cause: error });
