@@ -3,7 +3,7 @@
  * What is in them, and where they belong, is for callers.
  */
 import { constants, lstatSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
-import { chmod, copyFile, lstat, mkdtemp, open, readdir, rename, rm, statfs } from "node:fs/promises";
+import { chmod, copyFile, lstat, mkdtemp, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
@@ -90,8 +90,12 @@ export function makeTempDir(prefix: string, parent = tmpdir()): Promise<string> 
 const FAT_TYPES = new Set([0x4d44, 0x2011bab0]);
 
 export interface FileSystem {
+  /** Tells it from others. */
+  readonly device: number;
   /** What an ordinary user may still write. */
   readonly freeBytes: number;
+  /** Files that may still be made; null where there is no such limit. */
+  readonly freeFiles: number | null;
   /** Files end at 4 GiB (FAT), and names have no case. */
   readonly isFat: boolean;
 }
@@ -100,24 +104,76 @@ export interface FileSystem {
 export async function fileSystemOf(path: string): Promise<FileSystem> {
   for (let existing = resolve(path); ; existing = dirname(existing)) {
     try {
-      const stats = await statfs(existing);
-      return { freeBytes: stats.bavail * stats.bsize, isFat: FAT_TYPES.has(stats.type) };
+      const { bavail, bsize, files, ffree, type } = await statfs(existing);
+      const { dev } = await stat(existing);
+      return {
+        device: dev,
+        freeBytes: bavail * bsize,
+        freeFiles: files === 0 ? null : ffree,
+        isFat: FAT_TYPES.has(type),
+      };
     } catch (error) {
       if (errorCode(error) !== "ENOENT" || existing === dirname(existing)) throw asDiskError(error, path);
     }
   }
 }
 
-/** Refuses to begin what cannot end. @throws NO_SPACE, DISK */
-export async function requireSpace(path: string, bytes: number): Promise<void> {
-  const { freeBytes } = await fileSystemOf(path);
-  if (freeBytes < bytes) {
-    throw new AirgapError("NO_SPACE", {
-      subject: path,
-      expected: `${bytes} bytes free`,
-      actual: `${freeBytes} bytes`,
-    });
+/** Room that something will take. */
+export interface Need {
+  readonly path: string;
+  readonly bytes: number;
+  /** At least so many files and folders. */
+  readonly files?: number;
+  /** How to choose another place: "give --out on another disk". */
+  readonly elsewhere: string;
+}
+
+/** Refuses to begin what cannot end. Needs on one file system add up. @throws NO_SPACE, DISK */
+export async function requireSpace(...needs: readonly Need[]): Promise<void> {
+  const disks = new Map<number, { fileSystem: FileSystem; needs: Need[] }>();
+  for (const need of needs) {
+    if (need.bytes <= 0) continue;
+    const fileSystem = await fileSystemOf(need.path);
+    const disk = disks.get(fileSystem.device) ?? { fileSystem, needs: [] };
+    disk.needs.push(need);
+    disks.set(fileSystem.device, disk);
   }
+  for (const { fileSystem, needs } of disks.values()) {
+    const { freeBytes, freeFiles } = fileSystem;
+    const bytes = Math.ceil(needs.reduce((sum, need) => sum + need.bytes, 0));
+    const files = needs.reduce((sum, need) => sum + (need.files ?? 0), 0);
+    if (bytes > freeBytes) refuseSpace(needs, "bytes", { needed: bytes, free: freeBytes });
+    if (freeFiles !== null && files > freeFiles) {
+      refuseSpace(needs, "files", { needed: files, free: freeFiles });
+    }
+  }
+}
+
+function refuseSpace(
+  needs: readonly Need[],
+  unit: string,
+  { needed, free }: { needed: number; free: number },
+): never {
+  const [largest] = [...needs].sort((a, b) => b.bytes - a.bytes);
+  const { path, elsewhere } = largest!;
+  throw new AirgapError("NO_SPACE", {
+    subject: path,
+    expected: `room for ${needed} ${unit}`,
+    actual: `${free} ${unit} free`,
+    hint: `Free ${needed - free} ${unit} on the disk of ${path}, or ${elsewhere}; then run the command again.`,
+  });
+}
+
+/** Bytes that a file or tree takes on its disk; 0 where there is none. Follows no symlink. @throws DISK */
+export function sizeOnDisk(path: string): Promise<number> {
+  return withDiskErrors(path, async () => {
+    const stats = lstatSync(path, { throwIfNoEntry: false });
+    if (stats === undefined) return 0;
+    let bytes = stats.blocks * 512;
+    if (stats.isDirectory())
+      for (const name of await readdir(path)) bytes += await sizeOnDisk(join(path, name));
+    return bytes;
+  });
 }
 
 /**

@@ -26,7 +26,13 @@ import type { Context } from "./context.js";
 import { gateTo } from "./gate-paths.js";
 import { PhaseClock } from "./phase-clock.js";
 import { buildable, importable, planRebuild, type RebuildPlan, type RebuildTier } from "./rebuild/plan.js";
-import { type Scratch, scratchContents, unusable, withScratch } from "./rebuild/scratch.js";
+import {
+  type Scratch,
+  type ScratchContents,
+  scratchContents,
+  unusable,
+  withScratch,
+} from "./rebuild/scratch.js";
 import {
   type BuildOutcome,
   countVerdicts,
@@ -36,6 +42,7 @@ import {
   summarise,
 } from "./rebuild/verdict.js";
 import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
+import { stagingBytes } from "./restore/plan.js";
 import type { VerifiedBundle } from "./verify/verified-bundle.js";
 import { verifyToBundle } from "./verify.js";
 
@@ -134,8 +141,8 @@ class Run {
     const owner = `${documentSha256} ${this.#from}`;
     return withScratch(scratchDir, owner, this.#context, async (scratch) => {
       this.#scratch = scratch.kept;
-      await requireSpace(scratch.store.realStoreDir, this.#startedWith?.narBytes ?? 0);
       const before = await scratchContents(scratch, plan, nix);
+      await this.#requireSpace(scratch, plan, before, bundle, tempDir);
       const wrong = await this.#checkImported(scratch, plan, before.valid);
       if (wrong.length > 0) return outcome("refused", unusable(wrong, scratch.kept));
       const gate = await gateTo(bundle, join(tempDir, "gate"), this.#context.signal);
@@ -176,6 +183,28 @@ class Run {
       ...(cores === undefined ? {} : { cores: String(cores) }),
     };
     return { ...nix, options, env: { ...nix.env, TMPDIR: builds } };
+  }
+
+  /** For what is to be imported and built, and for the blobs that come out of a tar. */
+  async #requireSpace(
+    { store, kept }: Scratch,
+    { imports, outputs }: RebuildPlan,
+    { valid }: ScratchContents,
+    { document, medium }: VerifiedBundle,
+    tempDir: string,
+  ): Promise<void> {
+    const elsewhere = "set TMPDIR to a folder on another disk";
+    const missing = imports.filter(({ storePath }) => !valid.has(storePath));
+    const toBuild = document.paths.filter(({ storePath }) => outputs.has(storePath) && !valid.has(storePath));
+    await requireSpace(
+      {
+        path: store.realStoreDir,
+        bytes: sumSizes(missing) + sumSizes(toBuild),
+        files: missing.length + toBuild.length,
+        elsewhere: kept === null ? `${elsewhere}, or give --scratch` : "give another --scratch",
+      },
+      { path: tempDir, bytes: stagingBytes(missing, medium.kind), elsewhere },
+    );
   }
 
   /** What an earlier run imported is believed only once it was read back. */

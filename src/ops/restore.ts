@@ -13,6 +13,7 @@ import {
   fileSystemOf,
   removeTree,
   requireSpace,
+  sizeOnDisk,
   withDiskErrors,
   writeFileAtomic,
 } from "../host/files.js";
@@ -160,9 +161,23 @@ class Run {
     this.#plan = plan;
     const { freeBytes } = await fileSystemOf(this.#store.realStoreDir);
     this.#space = { needed: plan.needed, free: freeBytes, staging: plan.staging };
-    await requireSpace(this.#store.realStoreDir, plan.needed);
-    await requireSpace(tempDir, plan.staging);
+    await requireSpace(
+      {
+        path: this.#store.realStoreDir,
+        bytes: plan.needed - (await this.#leftOverBytes(plan)),
+        files: plan.missing.length,
+        elsewhere: "collect garbage with nix-store --gc, or give another --store",
+      },
+      { path: tempDir, bytes: plan.staging, elsewhere: "set TMPDIR to a folder on another disk" },
+    );
     return plan;
+  }
+
+  /** What an interrupted import left under names that are not valid: Nix removes it before it writes them anew. */
+  async #leftOverBytes({ missing }: RestorePlan): Promise<number> {
+    let bytes = 0;
+    for (const { storePath } of missing) bytes += await sizeOnDisk(realPath(this.#store, storePath));
+    return bytes;
   }
 
   /** What the store has must hold before anything is added; what was added, before it is called complete. */

@@ -122,8 +122,15 @@ describe("places", () => {
     const there = await fileSystemOf(join(dir, "not/yet/there"));
     expect(here.freeBytes).toBeGreaterThan(0);
     expect(there.isFat).toBe(false);
-    await requireSpace(dir, 1);
-    await expect(requireSpace(dir, Number.MAX_SAFE_INTEGER)).rejects.toThrow(refusal("NO_SPACE", dir));
+    const need = (bytes: number) => ({ path: dir, bytes, elsewhere: "take another" });
+    await requireSpace(need(1), need(0));
+    await expect(requireSpace(need(Number.MAX_SAFE_INTEGER))).rejects.toThrow(refusal("NO_SPACE", dir));
+    // Twice on one disk.
+    const most = need(0.6 * here.freeBytes);
+    await requireSpace(most);
+    await expect(requireSpace(most, { ...most, path: join(dir, "other") })).rejects.toThrow(
+      refusal("NO_SPACE", dir),
+    );
   });
 
   it("says whether something is there, dangling symlinks included", async () => {

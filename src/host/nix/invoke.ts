@@ -1,4 +1,5 @@
 /** Finds Nix and runs it with a fixed environment; turns its log into events and its failures into NIX_FAILED. */
+import { realpathSync } from "node:fs";
 import { access, constants } from "node:fs/promises";
 import { delimiter, isAbsolute, join } from "node:path";
 import { fail } from "../../errors.js";
@@ -49,7 +50,7 @@ export async function findNix(path: string | undefined): Promise<string> {
   return fail("NIX_MISSING", { subject: "nix", actual: `PATH is ${path ?? "empty"}` });
 }
 
-/** Runs Nix; the outcome says whether it succeeded. @throws AirgapError INTERRUPTED, NIX_MISSING */
+/** Runs Nix; the outcome says whether it succeeded. @throws AirgapError INTERRUPTED, NIX_MISSING, NO_SPACE */
 export async function tryNix(
   nix: NixContext,
   program: "nix" | "nix-store",
@@ -84,10 +85,30 @@ export async function tryNix(
   const killed = result.signal === null ? [] : [`${program} was killed by ${result.signal}`];
   const said = errors.length > 0 ? errors : tail.slice(-20);
   const message = [...killed, ...said, ...built.slice(-10).map((line) => `> ${line}`)].join("\n");
+  if (result.code !== 0) refuseFullDisk(message, args);
   return { ok: result.code === 0, stdout: result.stdout.toString("utf8"), message };
 }
 
-/** Runs Nix and returns its stdout. @throws AirgapError NIX_FAILED with Nix's own words, INTERRUPTED, NIX_MISSING */
+/** Nix's own words and those of what it runs, SQLite's among them. */
+const FULL = /No space left on device|Disk quota exceeded|database or disk is full|File too large/;
+
+/** A full disk says nothing about flake or bundle, whatever came of it. */
+function refuseFullDisk(message: string, args: readonly string[]): void {
+  const actual = message.split("\n").find((line) => FULL.test(line));
+  if (actual === undefined) return;
+  const option = (name: string) => (args.includes(name) ? args[args.indexOf(name) + 1] : undefined);
+  const place = option("--to") ?? option("--store") ?? "/nix/store";
+  // A cache is given by a link in TMPDIR.
+  const folder = /^file:\/\/([^?]+)/.exec(place)?.[1];
+  const subject = folder === undefined ? place : realpathSync(folder);
+  fail("NO_SPACE", {
+    subject,
+    actual,
+    hint: `Free space on the disk of ${subject}, and of TMPDIR if that is another; then run the command again: what is complete is kept.`,
+  });
+}
+
+/** Runs Nix and returns its stdout. @throws AirgapError NIX_FAILED with Nix's own words, INTERRUPTED, NIX_MISSING, NO_SPACE */
 export async function invokeNix(
   nix: NixContext,
   program: "nix" | "nix-store",

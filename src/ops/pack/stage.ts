@@ -21,6 +21,8 @@ export interface Stage {
   readonly cache: string;
   /** The bundle as a directory. */
   readonly bundle: string;
+  /** And as a tar. */
+  readonly tar: string;
 }
 
 /** What finished blobs depend on: with another recipe they are thrown away. */
@@ -39,7 +41,7 @@ function lockOf(out: string): string {
 }
 
 /** The staging folder for an output, next to it: on the same disk, under a name that no bundle has. */
-function stageOf(out: string): string {
+export function stageOf(out: string): string {
   return join(dirname(out), `.${basename(out)}.partial`);
 }
 
@@ -61,7 +63,14 @@ export async function openStage(out: string, recipe: StageRecipe): Promise<Stage
   const text = `${JSON.stringify(recipe)}\n`;
   return withDiskErrors(dir, async () => {
     if ((await readFile(recipeFile, "utf8").catch(() => "")) !== text) await removeTree(dir);
-    const stage = { dir, cache: join(dir, "cache"), bundle: join(dir, "bundle") };
+    const stage = {
+      dir,
+      cache: join(dir, "cache"),
+      bundle: join(dir, "bundle"),
+      tar: join(dir, "bundle.tar"),
+    };
+    // Of blobs something may be kept; this is written anew.
+    await rm(stage.tar, { force: true });
     await mkdir(stage.cache, { recursive: true });
     await mkdir(join(stage.bundle, "blobs", "sha256"), { recursive: true });
     await writeFile(recipeFile, text);

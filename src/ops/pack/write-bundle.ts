@@ -3,7 +3,7 @@
  * the final name last.
  */
 import { link, mkdir, rename, rm, stat } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { dirname } from "node:path";
 import { formatDocument } from "../../bundle/document.js";
 import { finishDirectory, writeTar } from "../../bundle/write.js";
 import { fail } from "../../errors.js";
@@ -13,6 +13,7 @@ import {
   fileSystemOf,
   removeTree,
   requireSpace,
+  sizeOnDisk,
   syncDirectory,
   withDiskErrors,
 } from "../../host/files.js";
@@ -27,7 +28,7 @@ import { verify } from "../verify.js";
 import type { PackPlan } from "./plan.js";
 import type { Out, Prepared } from "./prepare.js";
 import type { PackOptions } from "./request.js";
-import { openStage, stageBlobs, withStageLock } from "./stage.js";
+import { openStage, stageBlobs, stageOf, withStageLock } from "./stage.js";
 
 /** What a compressed NAR is of its size, for a first look at the space that is needed; checked again when it is known. */
 const COMPRESSED_SHARE = 0.5;
@@ -55,9 +56,10 @@ export async function writeBundle(
   await withDiskErrors(folder, () => mkdir(folder, { recursive: true }));
   return withStageLock(out.path, async () => {
     const recipe = { compressionLevel: level, nixVersion: plan.draft.tools.nix };
-    const stage = await openStage(out.path, recipe);
     const narBytes = plan.paths.reduce((sum, path) => sum + path.narSize, 0);
-    await requireSpace(folder, narBytes * COMPRESSED_SHARE);
+    const copies = out.form === "tar" ? 2 : 1;
+    await requireRoom(folder, narBytes * COMPRESSED_SHARE * copies - (await sizeOnDisk(stageOf(out.path))));
+    const stage = await openStage(out.path, recipe);
     const paths = await clock.phase("compress", { items: plan.paths.length, bytes: narBytes }, (progress) => {
       const done = { items: 0, bytes: 0 };
       return stageBlobs(nixContext, stage, plan.paths, {
@@ -75,10 +77,10 @@ export async function writeBundle(
     const sha256 = formatHex(hashOf("sha256", bytes));
     const approvals = packerApproval(document, sha256, options.secretKey);
     const isTar = out.form === "tar";
-    if (isTar) await requireSpace(folder, document.totals.blobBytes);
+    if (isTar) await requireRoom(folder, document.totals.blobBytes);
     await checkFat(folder, isTar ? document.totals.blobBytes : largestBlob(paths));
 
-    const partial = isTar ? join(stage.dir, "bundle.tar") : stage.bundle;
+    const partial = isTar ? stage.tar : stage.bundle;
     await clock.phase("write", {}, () =>
       isTar
         ? writeTar(stage.bundle, partial, {
@@ -103,6 +105,10 @@ export async function writeBundle(
     const size = await sizeOf(out, document, bytes.length);
     return { bundle: { path: out.path, kind: out.form, sha256, bytes: size }, verification: null };
   });
+}
+
+function requireRoom(folder: string, bytes: number): Promise<void> {
+  return requireSpace({ path: folder, bytes, elsewhere: "give --out on another disk" });
 }
 
 /** What a site would refuse must not leave this machine. */

@@ -27,15 +27,21 @@ export function planRestore(
   const byPath = new Map(document.paths.map((path) => [path.storePath, path]));
   const missing = dependencyOrder(byPath, invalid).map((path) => byPath.get(path)!);
   const importBytes = sum(missing.map(({ narSize }) => narSize));
-  const blobBytes = sum(missing.map(({ blobSize }) => blobSize));
-  const largest = missing.reduce((most, { blobSize }) => Math.max(most, blobSize), 0);
   return {
     present: document.paths.filter(({ storePath }) => !invalid.has(storePath)),
     missing,
     importBytes,
     needed: importBytes + missing.length * BYTES_PER_PATH,
-    staging: medium === "tar" ? Math.min(blobBytes, Math.max(largest, MAX_BATCH_BYTES)) : 0,
+    staging: stagingBytes(missing, medium),
   };
+}
+
+/** Bytes that an import of these paths copies out of a tar at a time; 0 for a directory. */
+export function stagingBytes(paths: readonly Path[], medium: "directory" | "tar"): number {
+  if (medium === "directory") return 0;
+  const blobBytes = sum(paths.map(({ blobSize }) => blobSize));
+  const largest = paths.reduce((most, { blobSize }) => Math.max(most, blobSize), 0);
+  return Math.min(blobBytes, Math.max(largest, MAX_BATCH_BYTES));
 }
 
 function sum(numbers: readonly number[]): number {
