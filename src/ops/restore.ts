@@ -2,7 +2,6 @@
  * restore: a verified bundle enters a Nix store on this machine. Plans, imports through the gate, then believes only
  * what it reads back from disk. The receipt tells all of it, also when it did not end well.
  */
-import { mkdir } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { linkNames, mainProgram, siteCommands } from "../bundle/site-commands.js";
 import { AirgapError, EXIT, exitOf, type Finding } from "../errors.js";
@@ -14,18 +13,17 @@ import {
   removeTree,
   requireSpace,
   sizeOnDisk,
-  withDiskErrors,
   writeFileAtomic,
 } from "../host/files.js";
 import { makeRoots, parseRootName } from "../host/gc-roots.js";
 import { importPaths } from "../host/import.js";
-import { withLock } from "../host/lock.js";
 import { invalidPaths, type NixContext, version } from "../host/nix/index.js";
 import { parseSandboxPaths, siteNix } from "../host/nix/site.js";
 import { checkOutLinks, writeOutLinks } from "../host/out-links.js";
 import { programsIn } from "../host/programs.js";
 import { makeRunDir } from "../host/run-dir.js";
 import { realPath, resolveStore, type TargetStore } from "../host/store.js";
+import { withStoreLock } from "../host/store-lock.js";
 import type { PublicKey } from "../nix/signature.js";
 import { formatTime } from "../time.js";
 import { checkOnDisk } from "./check-disk.js";
@@ -137,9 +135,7 @@ class Run {
       await this.#makePlan(bundle, nix, tempDir);
       return outcome("planned", []);
     }
-    const lockDir = join(this.#store.stateDir, "nix-airgap");
-    await withDiskErrors(lockDir, () => mkdir(lockDir, { recursive: true }));
-    return withLock(join(lockDir, "restore.lock"), async () => {
+    return withStoreLock(this.#store, async () => {
       const plan = await this.#makePlan(bundle, nix, tempDir);
       const findings = await this.#execute(bundle, plan, nix, tempDir);
       if (findings.length > 0) return outcome(this.#imported > 0 ? "failed" : "refused", findings);

@@ -64,6 +64,40 @@ export function runUntil(
   });
 }
 
+/** Stops the program for a while when it has said `text`, and lets it go on when `meanwhile` is done. */
+export async function runAround(
+  args: readonly string[],
+  text: string,
+  { cwd, env, wrap = [] }: CliOptions,
+  meanwhile: (pid: number) => Promise<void>,
+): Promise<Outcome> {
+  const [program = "", ...argv] = [...wrap, process.execPath, RELEASE, ...args];
+  const child = spawn(program, argv, { cwd, env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  let [stdout, stderr] = ["", ""];
+  child.stdout.on("data", (chunk: Buffer) => {
+    stdout += chunk.toString();
+  });
+  const ended = new Promise<Outcome>((done, reject) => {
+    child.on("error", reject);
+    child.on("close", (code) => done({ code, stdout, stderr }));
+  });
+  const said = new Promise<void>((done) => {
+    child.stderr.on("data", (chunk: Buffer) => {
+      stderr += chunk.toString();
+      if (stderr.includes(text)) done();
+    });
+  });
+  await Promise.race([said, ended]);
+  if (child.exitCode !== null) throw new Error(`it ended before it said "${text}": ${stderr}`);
+  process.kill(-child.pid!, "SIGSTOP");
+  try {
+    await meanwhile(child.pid!);
+  } finally {
+    process.kill(-child.pid!, "SIGCONT");
+  }
+  return ended;
+}
+
 /** Looks without a pause: what is to be seen may be there for a moment only. */
 function watch(seen: () => boolean, over: () => boolean, action: () => void): void {
   const look = () => {

@@ -17,6 +17,7 @@ import { withLock } from "../../host/lock.js";
 import { allPathInfo, type NixContext } from "../../host/nix/index.js";
 import { makeRunDir } from "../../host/run-dir.js";
 import { chrootStore, type TargetStore } from "../../host/store.js";
+import { withStoreLock } from "../../host/store-lock.js";
 import type { Context } from "../context.js";
 import type { RebuildPlan } from "./plan.js";
 
@@ -53,7 +54,8 @@ export async function withScratch<T>(
   await withDiskErrors(kept, () => mkdir(kept, { recursive: true }));
   return withLock(join(kept, `${STATE_NAME}.lock`), async () => {
     await claim(kept, owner);
-    return action({ store: await chrootStore(kept), kept });
+    const store = await chrootStore(kept);
+    return withStoreLock(store, () => action({ store, kept }));
   });
 }
 
