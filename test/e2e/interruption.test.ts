@@ -1,13 +1,14 @@
 /**
  * pack, restore, rebuild and sign, ended without warning at any point: nothing that is half looks whole, what was there
- * before holds, and the next run completes. KILLS says how often (20 by default), SEED repeats a sequence.
+ * before holds, and the next run completes. KILLS says how often (20 by default), SEED repeats a sequence, PRODUCT names
+ * an output of the product to take in place of two small ones.
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { RebuildReport, RestoreReceipt, VerifyReport } from "../../src/generated/types.js";
+import type { PackReport, RebuildReport, RestoreReceipt, VerifyReport } from "../../src/generated/types.js";
 import { type CliOptions, cli, cliJson } from "../support/cli.js";
 import { nixEnvironment } from "../support/fixtures.js";
 import { type Interrupted, type Point, randomFrom, runUntil } from "../support/interrupted.js";
@@ -341,6 +342,40 @@ function choosePoint(
   if (attempt % 2 === 1) return { at: "time", ms: Math.round(random() * duration) };
   return points[(SEED + attempt / 2) % points.length]!;
 }
+
+describe("what a killed pack left", () => {
+  async function killedWithBlobs(): Promise<{ place: Place; out: string; stage: string }> {
+    const operation = pack("directory");
+    const place = operation.prepare();
+    const point = { at: "line", text: "compress: done", ms: 0 } as const;
+    expect((await runUntil(place.args, point, { ...place.options, orphans: false })).killed).toBe(true);
+    const out = join(place.dir, "out/bundle");
+    return { place, out, stage: join(place.dir, "out/.bundle.partial") };
+  }
+
+  it("of a path that was built anew since is not packed", async () => {
+    const { place, out, stage } = await killedWithBlobs();
+    const [one, other] = readdirSync(join(stage, "cache"))
+      .filter((name) => name.endsWith(".narinfo"))
+      .map((name) => join(stage, "cache", name));
+    const narHash = /NarHash: .*/.exec(readFileSync(other!, "utf8"))![0];
+    writeFileSync(one!, readFileSync(one!, "utf8").replace(/NarHash: .*/, narHash));
+    const { code, stderr } = await cli(place.args, place.options);
+    expect(code, stderr).toBe(0);
+    expect(hashes(out)).toEqual(hashes(bundles.directory));
+  });
+
+  it("and the disk lost in a power cut is refused once, and then made anew", async () => {
+    const { place, out, stage } = await killedWithBlobs();
+    const blob = join(stage, "bundle/blobs/sha256", documentOf(bundles.directory).paths[0]!.blob);
+    writeFileSync(blob, Buffer.alloc(statSync(blob).size));
+    const { code, json } = await cliJson<PackReport>(place.args, place.options);
+    expect([code, json.findings.some((finding) => finding.code === "BLOB_HASH")]).toEqual([11, true]);
+    expect(existsSync(out)).toBe(false);
+    expect((await cli(place.args, place.options)).code).toBe(0);
+    expect(hashes(out)).toEqual(hashes(bundles.directory));
+  });
+});
 
 function describePoint(point: Point): string {
   if (point.at === "time") return `${point.ms} ms`;
