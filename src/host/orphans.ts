@@ -1,21 +1,24 @@
 /**
- * Programs that a killed run had started go on without it. Each carries that run's mark in its environment, so the next
- * run finds and ends them: they would go on writing where it writes.
+ * Nix that a killed run had started goes on without it. It carries that run's mark in its environment, so the next run
+ * finds and ends it: it would go on writing where that one writes.
  */
 import { readdirSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { errorCode } from "./files.js";
 import { hasEnded, ownMark, statOf } from "./owner.js";
 
 const VARIABLE = "NIX_AIRGAP_RUN";
+/** What we start. What that has left running on purpose, ssh's master or git's housekeeping, is not ours to end. */
+const PROGRAMS: ReadonlySet<string> = new Set(["nix", "nix-store"]);
 const WAIT_MS = 2000;
 
-/** For the environment of what this run starts. */
+/** For the environment of the Nix that this run starts. */
 export function ownerVariable(): Readonly<Record<string, string>> {
   return { [VARIABLE]: ownMark() };
 }
 
-/** Ends the programs of this user's runs that are gone, and what those programs have started; waits until they have ended. */
+/** Ends the Nix of this user's runs that are gone, with all that it waits for, and waits until that has ended. */
 export async function endOrphans(): Promise<void> {
   const pids = processes();
   const orphans = pids.filter((pid) => {
@@ -47,6 +50,8 @@ function markOf(pid: number): string | null {
   try {
     if (!readFileSync(`/proc/${pid}/status`, "latin1").includes(`\nUid:\t${process.getuid?.()}\t`))
       return null;
+    const [program = ""] = readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0");
+    if (!PROGRAMS.has(basename(program))) return null;
     const variables = readFileSync(`/proc/${pid}/environ`, "latin1").split("\0");
     return variables.find((text) => text.startsWith(`${VARIABLE}=`))?.slice(VARIABLE.length + 1) ?? null;
   } catch {

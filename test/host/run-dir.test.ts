@@ -29,22 +29,23 @@ it("removes folders of runs that are gone, and no other", async () => {
   ).toEqual([path, ...[...stay, foreign].map((name) => join(dir, name))].sort());
 });
 
-it("ends the programs of runs that are gone, with what those have started, and no other", async () => {
-  const start = (variables: Readonly<Record<string, string>>) =>
+it("ends the Nix of runs that are gone, with what it has started, and nothing else", async () => {
+  const start = (argv0: string, mark: Readonly<Record<string, string>>) =>
     spawn("sh", ["-c", "env -i sleep 60 & wait"], {
-      env: { PATH: process.env["PATH"], ...variables },
+      argv0,
+      env: { PATH: process.env["PATH"], ...mark },
       stdio: ["ignore", "pipe", "ignore"],
     });
-  const orphan = start({ NIX_AIRGAP_RUN: gone });
-  const mine = start(ownerVariable());
+  const orphan = start("/usr/bin/nix-store", { NIX_AIRGAP_RUN: gone });
+  const others = [start("/usr/bin/nix", ownerVariable()), start("ssh", { NIX_AIRGAP_RUN: gone })];
   try {
     // The pipe is closed when the last of them has ended.
     const closed = once(orphan, "close");
-    await new Promise((resolve) => setTimeout(resolve, 200));
+    await new Promise((resolve) => setTimeout(resolve, 300));
     await makeRunDir("pack", dir);
     expect((await closed)[1]).toBe("SIGTERM");
-    expect([mine.exitCode, mine.signalCode]).toEqual([null, null]);
+    for (const { exitCode, signalCode } of others) expect([exitCode, signalCode]).toEqual([null, null]);
   } finally {
-    for (const child of [orphan, mine]) child.kill("SIGKILL");
+    for (const child of [orphan, ...others]) child.kill("SIGKILL");
   }
 });
