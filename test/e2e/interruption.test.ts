@@ -5,10 +5,24 @@
  */
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { PackReport, RebuildReport, RestoreReceipt, VerifyReport } from "../../src/generated/types.js";
+import type {
+  ErrorReport,
+  PackReport,
+  RebuildReport,
+  RestoreReceipt,
+  VerifyReport,
+} from "../../src/generated/types.js";
 import { type CliOptions, cli, cliJson } from "../support/cli.js";
 import { nixEnvironment } from "../support/fixtures.js";
 import { type Interrupted, type Point, randomFrom, runUntil } from "../support/interrupted.js";
@@ -377,6 +391,20 @@ describe("what a killed pack left", () => {
     expect((await cli(place.args, place.options)).code).toBe(0);
     expect(hashes(out)).toEqual(hashes(bundles.directory));
   });
+});
+
+it("Nix that the system killed is no fault of the flake", async () => {
+  const operation = pack("tar");
+  const { args, options, dir } = operation.prepare();
+  // Stands for the kernel that is out of memory, while it evaluates in the scratch store.
+  const real = execFileSync("sh", ["-c", "command -v nix"], { encoding: "utf8" }).trim();
+  const script = `case " $* " in *" eval "*" --store "*) kill -9 $$ ;; esac\nexec ${real} "$@"`;
+  writeFileSync(join(dir, "nix"), `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  symlinkSync(join(dirname(real), "nix-store"), join(dir, "nix-store"));
+  const env = { ...options.env, PATH: `${dir}:${process.env["PATH"]}` };
+  const { code, json } = await cliJson<ErrorReport>(args, { ...options, env });
+  expect([code, json.error.code]).toEqual([20, "NIX_FAILED"]);
+  expect(json.error.actual).toMatch(/^nix was killed by SIGKILL/);
 });
 
 function describePoint(point: Point): string {

@@ -133,6 +133,17 @@ describe("places", () => {
     );
   });
 
+  it("asks for inodes, too, where the file system counts them", async () => {
+    const { freeFiles } = await fileSystemOf(dir);
+    const asked = requireSpace({
+      path: dir,
+      bytes: 1,
+      files: (freeFiles ?? 0) + 1,
+      elsewhere: "take another",
+    });
+    await (freeFiles === null ? asked : expect(asked).rejects.toThrow(refusal("NO_SPACE", dir)));
+  });
+
   it("says whether something is there, dangling symlinks included", async () => {
     symlinkSync("nowhere", join(dir, "dangling"));
     expect(await exists(join(dir, "dangling"))).toBe(true);

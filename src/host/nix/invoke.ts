@@ -50,7 +50,7 @@ export async function findNix(path: string | undefined): Promise<string> {
   return fail("NIX_MISSING", { subject: "nix", actual: `PATH is ${path ?? "empty"}` });
 }
 
-/** Runs Nix; the outcome says whether it succeeded. @throws AirgapError INTERRUPTED, NIX_MISSING, NO_SPACE */
+/** Runs Nix; the outcome says whether it succeeded. @throws AirgapError INTERRUPTED, NIX_MISSING, NO_SPACE; NIX_FAILED where it was killed */
 export async function tryNix(
   nix: NixContext,
   program: "nix" | "nix-store",
@@ -82,10 +82,17 @@ export async function tryNix(
     onStderrLine,
     maxOutput: MAX_STDOUT,
   });
-  const killed = result.signal === null ? [] : [`${program} was killed by ${result.signal}`];
   const said = errors.length > 0 ? errors : tail.slice(-20);
-  const message = [...killed, ...said, ...built.slice(-10).map((line) => `> ${line}`)].join("\n");
+  const message = [...said, ...built.slice(-10).map((line) => `> ${line}`)].join("\n");
   if (result.code !== 0) refuseFullDisk(message, args);
+  if (result.signal !== null) {
+    // As by a system that is short of memory: no answer to what was asked.
+    fail("NIX_FAILED", {
+      subject: `${program} ${subcommand(args)}`,
+      actual: [`${program} was killed by ${result.signal}`, message].join("\n").trim(),
+      hint: "Look for what ended it (memory, a watchdog), then run the command again.",
+    });
+  }
   return { ok: result.code === 0, stdout: result.stdout.toString("utf8"), message };
 }
 
