@@ -9,7 +9,7 @@ import { AirgapError, type Finding } from "../errors.js";
 import { ReferenceScanner } from "../nix/references.js";
 import { asDiskError, errorCode } from "./files.js";
 import { findingOf, type NarContents, NarReading, type NarRequest } from "./nar-reading.js";
-import { ZstdDecoder } from "./zstd.js";
+import { wantsLargeWindow, ZstdDecoder } from "./zstd.js";
 
 const READ_SIZE = 256 * 1024;
 
@@ -38,19 +38,24 @@ export class BlobChecker {
   readonly #decoder = new ZstdDecoder();
   readonly #buffer = Buffer.alloc(READ_SIZE);
   readonly #scanner: ReferenceScanner;
+  readonly #largeWindows: boolean;
 
-  /** `hashParts`: those of the store paths that jobs with `scan` look for. */
-  constructor(hashParts: Iterable<string>) {
+  /**
+   * `hashParts`: those of the store paths that jobs with `scan` look for. `largeWindows`: whether this one may use
+   * the memory that a frame with a larger window than Nix's takes, up to 128 MiB.
+   */
+  constructor(hashParts: Iterable<string>, { largeWindows }: { readonly largeWindows: boolean }) {
     this.#scanner = new ReferenceScanner(hashParts);
+    this.#largeWindows = largeWindows;
   }
 
   /**
    * Reads at most one byte more than the document says, and decompresses at most one byte more than `narSize`.
-   * Bad content leads to findings, never to an error.
+   * Bad content leads to findings, never to an error. Null for a frame whose window this one may not have.
    *
    * @throws DISK where the file cannot be read.
    */
-  check(job: BlobJob): BlobResult {
+  check(job: BlobJob): BlobResult | null {
     const file = openBlob(job);
     if (typeof file !== "number")
       return { findings: [file], blobSha256: null, narHash: null, contents: null };
@@ -61,13 +66,14 @@ export class BlobChecker {
     }
   }
 
-  #read(job: BlobJob, file: number): BlobResult {
+  #read(job: BlobJob, file: number): BlobResult | null {
     const { subject, blob, blobSize } = job;
     const findings: Finding[] = [];
     const hasher = createHash("sha256");
     const frame = new FrameReading(this.#decoder, new NarReading(job, this.#scanner));
     let size = 0;
     for (const chunk of this.#pieces(job, file)) {
+      if (size === 0 && !this.#largeWindows && wantsLargeWindow(chunk)) return null;
       size += chunk.length;
       hasher.update(chunk);
       frame.update(chunk);

@@ -12,6 +12,8 @@ import { asDiskError } from "./files.js";
 import { ZstdDecoder } from "./zstd.js";
 
 const READ_SIZE = 256 * 1024;
+/** One for all: what a large frame took is given back only when it is collected. */
+let decoder: ZstdDecoder | undefined;
 
 export interface BlobNar {
   /** Names it in errors: its store path. */
@@ -32,7 +34,7 @@ export function listBlob(blob: BlobNar): TreeEntry[] {
   const entries: TreeEntry[] = [];
   const parser = new NarParser(lister(entries), subject);
   const hasher = createHash("sha256");
-  const decoder = new ZstdDecoder();
+  decoder ??= new ZstdDecoder();
   decoder.reset(subject);
   let size = 0;
   for (const chunk of pieces(blob.file)) {

@@ -1,12 +1,13 @@
 /**
  * Spreads jobs over worker threads: the largest first, tiny ones in batches. Few small ones are done right here,
- * since a thread takes 20 ms to start. What a job does is jobs.ts's.
+ * since a thread takes 20 ms to start. Frames with a window larger than Nix's, up to 128 MiB each, are all left to the
+ * first thread, so that memory does not grow with their number. What a job does is jobs.ts's.
  */
 import { availableParallelism } from "node:os";
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { AirgapError } from "../errors.js";
-import { type Job, type JobResult, JobRunner } from "./jobs.js";
+import { type Job, type JobResult, JobRunner, TOO_LARGE } from "./jobs.js";
 import { WORKER_MARKER, type WorkerAnswer, type WorkerStart } from "./worker.js";
 
 /** One worker needs about 60 MB, and more than this many no disk can feed. */
@@ -61,12 +62,13 @@ async function runHere(
   { signal, hashParts = [] }: Surroundings,
   settle: Settle,
 ): Promise<void> {
-  const runner = new JobRunner(hashParts);
+  const runner = new JobRunner({ hashParts, largeWindows: true });
   for (const [index, job] of jobs.entries()) {
     // Lets signals in.
     await setImmediate();
     if (signal.aborted) throw new AirgapError("INTERRUPTED");
-    settle(index, runner.run(job));
+    const result = runner.run(job);
+    if (result !== TOO_LARGE) settle(index, result);
   }
 }
 
@@ -77,7 +79,7 @@ async function runOnWorkers(
 ): Promise<void> {
   if (signal.aborted) throw new AirgapError("INTERRUPTED");
   const batches = batchesOf(jobs);
-  const start: WorkerStart = { marker: WORKER_MARKER, hashParts };
+  const large: number[] = [];
   const workers: Worker[] = [];
   let onAbort = (): void => {};
   try {
@@ -86,20 +88,29 @@ async function runOnWorkers(
       signal.addEventListener("abort", onAbort);
       let next = 0;
       let settled = 0;
+      let resumeFirst = (): void => {};
 
-      const drive = (worker: Worker): void => {
+      const drive = (worker: Worker, isFirst: boolean): void => {
         let batch: readonly number[] = [];
         const advance = (): void => {
-          batch = batches[next++] ?? [];
+          const index = isFirst ? large.shift() : undefined;
+          batch = index !== undefined ? [index] : (batches[next++] ?? []);
           if (batch.length > 0) worker.postMessage(batch.map((index) => jobs[index]));
         };
         worker.on("message", (answer: WorkerAnswer) => {
           try {
             if (answer.type === "error") throw new AirgapError(answer.code, answer.details);
-            for (const [i, index] of batch.entries()) settle(index, answer.results[i]!);
-            settled += batch.length;
-            if (settled === jobs.length) resolve();
-            else advance();
+            for (const [i, index] of batch.entries()) {
+              const result = answer.results[i]!;
+              if (result === TOO_LARGE) large.push(index);
+              else {
+                settle(index, result);
+                settled++;
+              }
+            }
+            if (settled === jobs.length) return resolve();
+            advance();
+            if (large.length > 0) resumeFirst();
           } catch (error) {
             reject(error);
           }
@@ -107,14 +118,20 @@ async function runOnWorkers(
         worker.on("error", reject);
         worker.on("messageerror", reject);
         worker.on("exit", (code) => reject(new Error(`a worker ended by itself, with code ${code}`)));
+        if (isFirst) {
+          resumeFirst = () => {
+            if (batch.length === 0) advance();
+          };
+        }
         advance();
       };
 
       for (let i = 0; i < Math.min(threads, batches.length); i++) {
+        const start: WorkerStart = { marker: WORKER_MARKER, hashParts, largeWindows: i === 0 };
         // Nothing of our environment or command line changes what a worker does.
         const worker = new Worker(workerEntry, { workerData: start, env: {}, execArgv: [], argv: [] });
         workers.push(worker);
-        drive(worker);
+        drive(worker, i === 0);
       }
     });
   } finally {

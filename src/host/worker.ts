@@ -4,19 +4,18 @@
  */
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import { AirgapError, type Code, type Details } from "../errors.js";
-import { type Job, type JobResult, JobRunner } from "./jobs.js";
+import { type Job, type JobResult, JobRunner, type RunnerOptions, type TOO_LARGE } from "./jobs.js";
 
 /** What the pool starts a worker with. */
-export interface WorkerStart {
+export interface WorkerStart extends RunnerOptions {
   readonly marker: typeof WORKER_MARKER;
-  readonly hashParts: readonly string[];
 }
 
 export const WORKER_MARKER = "nix-airgap worker";
 
 /** The answer to one batch: a result for each of its jobs, or the error that ended it. */
 export type WorkerAnswer =
-  | { readonly type: "results"; readonly results: readonly JobResult[] }
+  | { readonly type: "results"; readonly results: readonly (JobResult | typeof TOO_LARGE)[] }
   | { readonly type: "error"; readonly code: Code; readonly details: Details };
 
 export function isPoolWorker(): boolean {
@@ -28,7 +27,7 @@ export function runWorker(): void {
   const port = parentPort;
   const start = startOf(workerData);
   if (port === null || start === null) throw new Error("not a worker of the pool");
-  const runner = new JobRunner(start.hashParts);
+  const runner = new JobRunner(start);
   port.on("message", (batch: readonly Job[]) => port.postMessage(answer(runner, batch)));
 }
 

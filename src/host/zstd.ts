@@ -13,7 +13,9 @@ export const MAX_WINDOW = 2 ** 27;
 /** Most bytes that one piece of output has. */
 export const MAX_OUTPUT_PIECE = 128 * 1024;
 const MAX_INPUT_PIECE = 256 * 1024;
-/** The wasm's memory never shrinks; grown above this, it is given back after the frame that needed it. */
+/** Largest window of the frames that Nix writes, at any level; what wants more is for one thread at a time. */
+export const ORDINARY_WINDOW = 2 ** 23;
+/** The wasm's memory never shrinks; grown above this, it is given back when the next frame does not need it. */
 const MAX_IDLE_MEMORY = 48 * 1024 * 1024;
 
 /** One per thread. `reset`, then `decode` the file's bytes in pieces of any size, then `end`; over and over. */
@@ -28,9 +30,8 @@ export class ZstdDecoder {
 
   /** Ready for another frame, whatever became of the last. `subject` names the file in errors. */
   reset(subject?: string): void {
-    if (this.#zstd.memorySize > MAX_IDLE_MEMORY) this.#zstd = new Zstd();
     // Only before a frame's first byte, and right after its last, is zstd ready for another.
-    else if (this.#head === null && !this.#done) this.#zstd.renewContext();
+    if (this.#head === null && !this.#done) this.#zstd.renewContext();
     this.#subject = subject;
     this.#head = new Uint8Array(0);
     this.#done = false;
@@ -47,11 +48,14 @@ export class ZstdDecoder {
     let input = chunk;
     if (this.#head !== null) {
       if (this.#head.length > 0) input = Buffer.concat([this.#head, chunk]);
-      if (!checkHeader(input, this.#subject)) {
+      const window = checkHeader(input, this.#subject);
+      if (window === null) {
         this.#head = Uint8Array.from(input);
         return;
       }
       this.#head = null;
+      // Until it is collected the old memory counts as well: from one large frame to the next it is kept.
+      if (window <= ORDINARY_WINDOW && this.#zstd.memorySize > MAX_IDLE_MEMORY) this.#zstd = new Zstd();
     }
     let at = 0;
     while (at < input.length && !this.#done) {
@@ -104,29 +108,28 @@ const ERRORS = new Map([
 ]);
 const ERROR_MEMORY = 64;
 
+/** Whether what begins with these bytes is a frame with a larger window than Nix's have. */
+export function wantsLargeWindow(bytes: Uint8Array): boolean {
+  const view = viewOf(bytes);
+  return isFrame(view) && (parseHeader(view)?.window ?? 0) > ORDINARY_WINDOW;
+}
+
 /**
- * Refuses, before zstd sees it, a frame that the format does not allow (RFC 8878, section 3.1.1.1). False where
- * the header is not complete yet: it has at most 18 bytes.
+ * Refuses, before zstd sees it, a frame that the format does not allow. Gives its window; null where the header is
+ * not complete yet: it has at most 18 bytes.
  */
-function checkHeader(bytes: Uint8Array, subject: string | undefined): boolean {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  if (view.byteLength < 5) return false;
+function checkHeader(bytes: Uint8Array, subject: string | undefined): number | null {
+  const view = viewOf(bytes);
+  if (view.byteLength < 5) return null;
   const named = subject === undefined ? {} : { subject };
-  const magic = view.getUint32(0, true);
-  if (magic !== 0xfd2fb528) {
+  if (!isFrame(view)) {
+    const magic = view.getUint32(0, true);
     const actual = (magic & 0xfffffff0) >>> 0 === 0x184d2a50 ? "a skippable frame" : "something else";
     fail("ZSTD_INVALID", { ...named, offset: 0, expected: "a zstd frame", actual });
   }
-  const descriptor = view.getUint8(4);
-  const singleSegment = (descriptor & 0x20) !== 0;
-  const contentSizeFlag = descriptor >> 6;
-  const dictionarySize = [0, 1, 2, 4][descriptor & 3]!;
-  const contentSizeSize = contentSizeFlag === 0 ? (singleSegment ? 1 : 0) : 1 << contentSizeFlag;
-  const dictionaryAt = 5 + (singleSegment ? 0 : 1);
-  const contentSizeAt = dictionaryAt + dictionarySize;
-  if (view.byteLength < contentSizeAt + contentSizeSize) return false;
-
-  const window = singleSegment ? contentSize(view, contentSizeAt, contentSizeSize) : windowSize(view);
+  const header = parseHeader(view);
+  if (header === null) return null;
+  const { window, dictionaryId } = header;
   if (window > MAX_WINDOW) {
     fail("ZSTD_WINDOW", {
       ...named,
@@ -134,12 +137,39 @@ function checkHeader(bytes: Uint8Array, subject: string | undefined): boolean {
       actual: `${window} bytes`,
     });
   }
-  for (let at = dictionaryAt; at < contentSizeAt; at++) {
-    if (view.getUint8(at) !== 0) {
-      fail("ZSTD_WINDOW", { ...named, expected: "no dictionary", actual: "the id of a dictionary" });
-    }
+  if (dictionaryId.some((byte) => byte !== 0)) {
+    fail("ZSTD_WINDOW", { ...named, expected: "no dictionary", actual: "the id of a dictionary" });
   }
-  return true;
+  return window;
+}
+
+function viewOf({ buffer, byteOffset, byteLength }: Uint8Array): DataView {
+  return new DataView(buffer, byteOffset, byteLength);
+}
+
+function isFrame(view: DataView): boolean {
+  return view.byteLength >= 5 && view.getUint32(0, true) === 0xfd2fb528;
+}
+
+interface FrameHeader {
+  readonly window: number;
+  readonly dictionaryId: Uint8Array;
+}
+
+/** What follows a frame's magic number (RFC 8878, section 3.1.1.1); null where it is not complete. */
+function parseHeader(view: DataView): FrameHeader | null {
+  const descriptor = view.getUint8(4);
+  const singleSegment = (descriptor & 0x20) !== 0;
+  const contentSizeFlag = descriptor >> 6;
+  const dictionarySize = [0, 1, 2, 4][descriptor & 3]!;
+  const contentSizeSize = contentSizeFlag === 0 ? (singleSegment ? 1 : 0) : 1 << contentSizeFlag;
+  const dictionaryAt = 5 + (singleSegment ? 0 : 1);
+  const contentSizeAt = dictionaryAt + dictionarySize;
+  if (view.byteLength < contentSizeAt + contentSizeSize) return null;
+  return {
+    window: singleSegment ? contentSize(view, contentSizeAt, contentSizeSize) : windowSize(view),
+    dictionaryId: new Uint8Array(view.buffer, view.byteOffset + dictionaryAt, dictionarySize),
+  };
 }
 
 function windowSize(view: DataView): number {

@@ -12,7 +12,7 @@ const A = "37xrjbmb2m563q3jb13jv6xnwwy4760n";
 const B = "v47c330my7x4cg2v2il45xcap019zfgh";
 const dir = mkdtempSync(join(tmpdir(), "blob-test-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
-const checker = new BlobChecker([A, B]);
+const checker = new BlobChecker([A, B], { largeWindows: true });
 let count = 0;
 
 const zstd = (content: Uint8Array, ...options: string[]): Buffer =>
@@ -47,7 +47,8 @@ function job(nar: Uint8Array, change: Partial<BlobJob> = {}, onDisk?: Uint8Array
   };
 }
 
-const codes = (j: BlobJob): string[] => checker.check(j).findings.map((finding) => finding.code);
+const check = (j: BlobJob) => checker.check(j)!;
+const codes = (j: BlobJob): string[] => check(j).findings.map((finding) => finding.code);
 const nar = Buffer.from(
   writeNar(tree({ "flake.lock": file("{}"), sub: tree({ "flake.lock": file("lock of sub") }), z: file(A) })),
 );
@@ -55,7 +56,7 @@ const nar = Buffer.from(
 describe("a right blob", () => {
   it("has no findings, alone or inside a tar", () => {
     const right = job(nar);
-    expect(checker.check(right)).toMatchObject({
+    expect(check(right)).toMatchObject({
       findings: [],
       blobSha256: right.blob,
       narHash: right.narHash,
@@ -137,10 +138,19 @@ describe("a wrong blob", () => {
   it("cannot be read: a typed error that names it", () => {
     const right = job(nar);
     const path = join(right.file.path, "x");
-    expect(() => checker.check({ ...right, file: { ...right.file, path } })).toThrow(
+    expect(() => check({ ...right, file: { ...right.file, path } })).toThrow(
       expect.objectContaining({ code: "DISK", details: expect.objectContaining({ subject: path }) }),
     );
   });
+});
+
+it("leaves a frame with a large window to who may have it", () => {
+  const modest = new BlobChecker([], { largeWindows: false });
+  const blob = execFileSync("zstd", ["-q", "-c", "--long=27"], { input: nar });
+  const large = job(nar, { blob: sha256(blob), blobSize: blob.length }, blob);
+  expect(modest.check(large)).toBeNull();
+  expect(check(large).findings).toEqual([]);
+  expect(modest.check(job(nar))?.findings).toEqual([]);
 });
 
 describe("a wrong NAR", () => {
@@ -154,22 +164,22 @@ describe("a wrong NAR", () => {
     const cut = nar.subarray(0, -8);
     expect(codes(job(cut))).toEqual(["NAR_TRUNCATED"]);
     expect(codes(job(Buffer.concat([nar, Buffer.alloc(8)])))).toEqual(["NAR_TRAILING"]);
-    expect(checker.check(job(Buffer.from("hello"))).findings[0]?.code).toMatch(/^NAR_/);
+    expect(check(job(Buffer.from("hello"))).findings[0]?.code).toMatch(/^NAR_/);
     const unsorted = Buffer.from(nar.toString("latin1").replace("flake.lock", "zlake.lock"), "latin1");
-    expect(checker.check(job(unsorted)).findings).toEqual([
+    expect(check(job(unsorted)).findings).toEqual([
       expect.objectContaining({ code: "NAR_ENTRY_ORDER", subject: "/nix/store/x/zlake.lock" }),
     ]);
   });
 
   it("gives no contents", () => {
-    const wrong = checker.check(job(nar.subarray(0, -8), { capture: ["z"], scan: true }));
+    const wrong = check(job(nar.subarray(0, -8), { capture: ["z"], scan: true }));
     expect(wrong.contents).toBeNull();
   });
 });
 
 describe("what is learnt from a NAR", () => {
   const contents = (of: Uint8Array, change: Partial<BlobJob>) => {
-    const result = checker.check(job(of, change));
+    const result = check(job(of, change));
     expect(result.findings).toEqual([]);
     return result.contents;
   };

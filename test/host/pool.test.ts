@@ -42,10 +42,10 @@ function script(name: string, text: string): URL {
 }
 
 /** One blob, in as many jobs as wanted. */
-function blobJob(text: string, change: Partial<BlobJob> = {}): BlobJob {
+function blobJob(text: string, change: Partial<BlobJob> = {}, ...options: string[]): BlobJob {
   const contents = Buffer.from(text);
   const nar = writeNar({ kind: "regular", executable: false, contents });
-  const blob = execFileSync("zstd", ["-q", "-c", "--no-check"], { input: nar });
+  const blob = execFileSync("zstd", ["-q", "-c", "--no-check", ...options], { input: nar });
   const sha256 = createHash("sha256").update(blob).digest("hex");
   writeFileSync(join(dir, sha256), blob);
   return {
@@ -88,6 +88,22 @@ describe("worker pool", () => {
     const [first, , third, fourth] = results;
     const here = await run([base[0]!, base[2]!, base[3]!], { ...options, workerEntry: nowhere });
     expect(here).toEqual([first, third, fourth]);
+  });
+
+  it("checks frames with large windows as well, wherever they stand", async () => {
+    const ordinary = blobJob("o".repeat(3_000_000));
+    const large = blobJob("l".repeat(2_000_000), {}, "--long=27");
+    const wrong = { ...large, narHash: "sha256-x" };
+    for (const jobs of [
+      [ordinary, ordinary, ordinary, large, wrong, large],
+      [large, wrong, large, ordinary],
+      [large, wrong, large, wrong, large],
+    ]) {
+      const results = await run(jobs);
+      expect(results.map(({ findings }) => findings.map(({ code }) => code))).toEqual(
+        jobs.map((job) => (job === wrong ? ["NAR_HASH"] : [])),
+      );
+    }
   });
 
   it("reports every job once, as it ends", async () => {
