@@ -12,6 +12,8 @@ import { findingOf, type NarContents, NarReading, type NarRequest } from "./nar-
 import { wantsLargeWindow, ZstdDecoder } from "./zstd.js";
 
 const READ_SIZE = 256 * 1024;
+/** A blob that was refused is read on for the sake of its hash, which tells damage from intent; but not for ever. */
+const MAX_REFUSED = 1024 ** 3;
 
 export interface BlobJob extends NarRequest {
   readonly kind: "blob";
@@ -72,18 +74,21 @@ export class BlobChecker {
     const hasher = createHash("sha256");
     const frame = new FrameReading(this.#decoder, new NarReading(job, this.#scanner));
     let size = 0;
+    let gaveUp = false;
     for (const chunk of this.#pieces(job, file)) {
       if (size === 0 && !this.#largeWindows && wantsLargeWindow(chunk)) return null;
       size += chunk.length;
       hasher.update(chunk);
       frame.update(chunk);
+      gaveUp = frame.isRefused && size >= MAX_REFUSED && size < blobSize;
+      if (gaveUp) break;
     }
     const tooLarge = size > blobSize;
-    if (size !== blobSize) {
+    if (size !== blobSize && !gaveUp) {
       const actual = tooLarge ? "more" : `${size} bytes`;
       findings.push({ code: "BLOB_SIZE", subject, expected: `${blobSize} bytes`, actual });
     }
-    const blobSha256 = tooLarge ? null : hasher.digest("hex");
+    const blobSha256 = tooLarge || gaveUp ? null : hasher.digest("hex");
     if (blobSha256 !== null && blobSha256 !== blob)
       findings.push({ code: "BLOB_HASH", subject, expected: blob, actual: blobSha256 });
     const nar = frame.finish();
@@ -118,8 +123,12 @@ class FrameReading {
     decoder.reset(nar.subject);
   }
 
+  get isRefused(): boolean {
+    return this.#failure !== null || !this.#wantsMore;
+  }
+
   update(chunk: Uint8Array): void {
-    if (this.#failure !== null || !this.#wantsMore) return;
+    if (this.isRefused) return;
     this.#guard(() => {
       for (const bytes of this.#decoder.decode(chunk)) {
         this.#wantsMore = this.#nar.update(bytes);
