@@ -22,6 +22,8 @@ export interface CliOptions {
   readonly wrap?: readonly string[];
   /** Ends the program without warning after so many milliseconds. */
   readonly killAfter?: number;
+  /** Told the process id as soon as there is one. */
+  readonly onStart?: (pid: number) => void;
 }
 
 export function cli(args: readonly string[], options: CliOptions = {}): Promise<Outcome> {
@@ -44,7 +46,7 @@ export async function cliJson<T>(
 
 export function runProgram(
   argv: readonly string[],
-  { cwd, env, input, killAfter }: CliOptions = {},
+  { cwd, env, input, killAfter, onStart }: CliOptions = {},
 ): Promise<Outcome> {
   return new Promise((done, reject) => {
     const [program = "", ...args] = argv;
@@ -57,6 +59,7 @@ export function runProgram(
     child.stdin.end(input ?? "");
     const timer =
       killAfter === undefined ? undefined : setTimeout(() => process.kill(-child.pid!, "SIGKILL"), killAfter);
+    if (child.pid !== undefined) onStart?.(child.pid);
     child.on("error", reject);
     child.on("close", (code) => {
       clearTimeout(timer);
