@@ -3,7 +3,7 @@
  * as long as the gate, while the NARs' bytes still come from the medium; so Nix, which keeps asking for signatures,
  * hashes what it really reads and takes nothing else. What to import, and whether to, is the caller's business.
  */
-import { randomBytes } from "node:crypto";
+import { createHash, type Hash as Hasher, randomBytes } from "node:crypto";
 import { closeSync, createReadStream, createWriteStream, openSync, readSync, writeFileSync } from "node:fs";
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -36,7 +36,11 @@ export interface Gate {
   referencesOf(storePath: string): readonly string[];
   /** What the given paths, in their order, are to be imported in: each batch after the one before it is done. */
   batches(storePaths: readonly string[]): string[][];
-  /** Makes the blobs of one batch readable, those of the one before no longer. @throws AirgapError DISK, NO_SPACE, INTERRUPTED */
+  /**
+   * Makes the blobs of one batch readable, those of the one before no longer.
+   *
+   * @throws AirgapError DISK, NO_SPACE, INTERRUPTED; of a tar that changed since it was verified BLOB_HASH, BLOB_SIZE
+   */
   stage(batch: readonly string[]): Promise<void>;
   close(): Promise<void>;
 }
@@ -153,27 +157,42 @@ async function copyBlobs(blobs: Iterable<Blob>, folder: string, signal: AbortSig
   }
 }
 
-async function copySmall({ path, offset, size }: Blob, to: string): Promise<void> {
+async function copySmall({ name, path, offset, size }: Blob, to: string): Promise<void> {
   const source = openSync(path, "r");
   try {
     const buffer = Buffer.alloc(size);
     if (readSync(source, buffer, 0, size, offset) !== size) shorter(path);
+    requireHash(name, createHash("sha256").update(buffer));
     writeFileSync(to, buffer, { flag: "wx" });
   } finally {
     closeSync(source);
   }
 }
 
-async function copyLarge({ path, offset, size }: Blob, to: string, signal: AbortSignal): Promise<void> {
+async function copyLarge({ name, path, offset, size }: Blob, to: string, signal: AbortSignal): Promise<void> {
   const source = createReadStream(path, { start: offset, end: offset + size - 1, highWaterMark: COPY_SIZE });
   const target = createWriteStream(to, { flags: "wx" });
-  await pipeline(source, target, { signal }).catch((error: unknown) => {
+  const hasher = createHash("sha256");
+  const hashed = async function* (chunks: AsyncIterable<Buffer>) {
+    for await (const chunk of chunks) {
+      hasher.update(chunk);
+      yield chunk;
+    }
+  };
+  await pipeline(source, hashed, target, { signal }).catch((error: unknown) => {
     if (signal.aborted) throw new AirgapError("INTERRUPTED", { subject: "import" }, { cause: error });
     throw error;
   });
   if (target.bytesWritten !== size) shorter(path);
+  requireHash(name, hasher);
+}
+
+/** The medium may have changed since it was verified. */
+function requireHash(expected: string, hasher: Hasher): void {
+  const actual = hasher.digest("hex");
+  if (actual !== expected) fail("BLOB_HASH", { subject: `blobs/sha256/${expected}`, expected, actual });
 }
 
 function shorter(path: string): never {
-  return fail("DISK", { subject: path, actual: "a file that became shorter" });
+  return fail("BLOB_SIZE", { subject: path, actual: "a file that became shorter" });
 }

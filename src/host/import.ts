@@ -5,7 +5,7 @@ import { copy, type NixContext } from "./nix/index.js";
 /**
  * `storePaths`: in dependency order. Paths that are valid already are left as they are. `onImported` is called as each path becomes valid.
  *
- * @throws AirgapError NIX_FAILED where Nix refuses one, DISK, NO_SPACE, INTERRUPTED
+ * @throws AirgapError NIX_FAILED where Nix refuses one; what `Gate.stage` throws
  */
 export async function importPaths(
   nix: NixContext,

@@ -13,7 +13,6 @@ import { VERSION } from "../generated/version.js";
 import { compareListings, listPath, type TreeDifference } from "../host/disk-nar.js";
 import { makeTempDir, removeTree, requireSpace, withDiskErrors } from "../host/files.js";
 import type { Gate } from "../host/gate.js";
-import { importPaths } from "../host/import.js";
 import { listBlob } from "../host/nar-listing.js";
 import { type NixContext, type NixLogEvent, realise, version } from "../host/nix/index.js";
 import { parseSandboxPaths, siteNix } from "../host/nix/site.js";
@@ -24,6 +23,7 @@ import { formatTime } from "../time.js";
 import { checkOnDisk, hashOnDisk } from "./check-disk.js";
 import type { Context } from "./context.js";
 import { gateTo } from "./gate-paths.js";
+import { importBundle } from "./import-bundle.js";
 import { PhaseClock } from "./phase-clock.js";
 import { buildable, importable, planRebuild, type RebuildPlan, type RebuildTier } from "./rebuild/plan.js";
 import {
@@ -147,7 +147,8 @@ class Run {
       if (wrong.length > 0) return outcome("refused", unusable(wrong, scratch.kept));
       const gate = await gateTo(bundle, join(tempDir, "gate"), this.#context.signal);
       const builds = new Builds();
-      await this.#build({ plan, packed, scratch, nix, gate, builds });
+      const changed = await this.#build({ plan, packed, scratch, bundle, nix, gate, builds });
+      if (changed.length > 0) return outcome("failed", changed);
       const resumed = [...plan.build].filter(([, derivation]) =>
         [...derivation.outputs.values()].every((output) => "path" in output && before.built.has(output.path)),
       ).length;
@@ -220,10 +221,10 @@ class Run {
 
   /**
    * Imports and builds in turns, until neither can go on. One turn is the rule; an input that refers to another root's
-   * output waits until that was built.
+   * output waits until that was built. The findings are those of a medium that changed meanwhile.
    */
-  async #build(parts: BuildParts): Promise<void> {
-    const { plan, packed, scratch, nix, gate, builds } = parts;
+  async #build(parts: BuildParts): Promise<Finding[]> {
+    const { plan, packed, scratch, nix, builds } = parts;
     const tried = new Set<string>();
     let { valid } = await scratchContents(scratch, plan, nix);
     for (;;) {
@@ -231,10 +232,11 @@ class Run {
         plan.imports.filter(({ storePath }) => !valid.has(storePath)),
         valid,
       );
-      await this.#import(imports, scratch, nix, gate);
+      const changed = await this.#import(imports, parts);
+      if (changed.length > 0) return changed;
       const there = new Set([...valid, ...imports.map(({ storePath }) => storePath)]);
       const targets = buildable(plan, packed, there).filter((drvPath) => !tried.has(drvPath));
-      if (targets.length === 0) return;
+      if (targets.length === 0) return [];
       // Nothing that the tier does not promise may be there to build with.
       await scratchContents(scratch, plan, nix);
       for (const drvPath of targets) tried.add(drvPath);
@@ -243,13 +245,16 @@ class Run {
     }
   }
 
-  async #import(paths: readonly Path[], scratch: Scratch, nix: NixContext, gate: Gate): Promise<void> {
-    if (paths.length === 0) return;
+  async #import(paths: readonly Path[], { bundle, scratch, nix, gate }: BuildParts): Promise<Finding[]> {
+    if (paths.length === 0) return [];
     const sizes = new Map(paths.map(({ storePath, narSize }) => [storePath, narSize]));
-    await this.#clock.phase("import", { items: paths.length, bytes: sumSizes(paths) }, async (progress) => {
+    return this.#clock.phase("import", { items: paths.length, bytes: sumSizes(paths) }, (progress) => {
       let [items, bytes] = [0, 0];
-      await importPaths(nix, gate, [...sizes.keys()], {
+      return importBundle(bundle, paths, {
+        nix,
+        gate,
         store: scratch.store.uri,
+        context: this.#context,
         onImported(storePath) {
           items += 1;
           bytes += sizes.get(storePath) ?? 0;
@@ -367,13 +372,13 @@ interface BuildParts {
   readonly plan: RebuildPlan;
   readonly packed: PackedDerivations;
   readonly scratch: Scratch;
+  readonly bundle: VerifiedBundle;
   readonly nix: NixContext;
   readonly gate: Gate;
   readonly builds: Builds;
 }
 
 interface JudgeParts extends Omit<BuildParts, "gate"> {
-  readonly bundle: VerifiedBundle;
   /** Derivations that an earlier run built. */
   readonly resumed: number;
 }

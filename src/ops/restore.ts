@@ -16,7 +16,6 @@ import {
   writeFileAtomic,
 } from "../host/files.js";
 import { makeRoots, parseRootName } from "../host/gc-roots.js";
-import { importPaths } from "../host/import.js";
 import { invalidPaths, type NixContext, version } from "../host/nix/index.js";
 import { parseSandboxPaths, siteNix } from "../host/nix/site.js";
 import { checkOutLinks, writeOutLinks } from "../host/out-links.js";
@@ -29,6 +28,7 @@ import { formatTime } from "../time.js";
 import { checkOnDisk } from "./check-disk.js";
 import type { Context } from "./context.js";
 import { gateTo } from "./gate-paths.js";
+import { importBundle } from "./import-bundle.js";
 import { PhaseClock } from "./phase-clock.js";
 import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
 import { planRestore, type RestorePlan } from "./restore/plan.js";
@@ -194,7 +194,17 @@ class Run {
       paths.map(({ storePath }) => storePath),
     );
     const { missing } = plan;
-    if (missing.length > 0) await this.#import(bundle, plan, nix, tempDir);
+    const changed = missing.length > 0 ? await this.#import(bundle, plan, nix, tempDir) : [];
+    if (changed.length > 0) {
+      // Nix also says of what it refused that it was done.
+      const invalid = await invalidPaths(
+        nix,
+        missing.map(({ storePath }) => storePath),
+        this.#store.uri,
+      );
+      this.#imported = missing.length - invalid.size;
+      return changed;
+    }
     const wrongAfter = await this.#check("check on disk", missing);
     if (wrongAfter.length > 0) return this.#withRepair(wrongAfter, bundle, nix);
     await roots.commit();
@@ -203,16 +213,25 @@ class Run {
     return [];
   }
 
-  async #import(bundle: VerifiedBundle, plan: RestorePlan, nix: NixContext, tempDir: string): Promise<void> {
+  /** The findings are those of a medium that changed. */
+  async #import(
+    bundle: VerifiedBundle,
+    plan: RestorePlan,
+    nix: NixContext,
+    tempDir: string,
+  ): Promise<Finding[]> {
     const { missing, importBytes } = plan;
     const gate = await this.#clock.phase("open the gate", {}, () =>
       gateTo(bundle, join(tempDir, "gate"), this.#context.signal),
     );
     const sizes = new Map(missing.map(({ storePath, narSize }) => [storePath, narSize]));
-    await this.#clock.phase("import", { items: missing.length, bytes: importBytes }, async (progress) => {
+    return this.#clock.phase("import", { items: missing.length, bytes: importBytes }, (progress) => {
       let bytes = 0;
-      await importPaths(nix, gate, [...sizes.keys()], {
+      return importBundle(bundle, missing, {
+        nix,
+        gate,
         store: this.#store.uri,
+        context: this.#context,
         onImported: (storePath) => {
           this.#imported += 1;
           bytes += sizes.get(storePath) ?? 0;

@@ -133,6 +133,14 @@ describe("the real Nix", () => {
     const swapped = [paths[0]!, { ...paths[1]!, blob: { ...blob, size: other.length } }];
     const second = await makeGate(newDir("gate"), swapped, { blobs: null, signal });
     await expect(importPaths(nix, second, swapped.map(nameOf), { store, onImported })).rejects.toThrow(
+      expect.objectContaining({ code: "BLOB_HASH" }),
+    );
+    // Of a directory Nix itself reads what is there.
+    const blobs = newDir("blobs");
+    mkdirSync(join(blobs, "sha256"), { recursive: true });
+    writeFileSync(join(blobs, paths[1]!.narInfo.url.slice("blobs/".length)), other);
+    const third = await makeGate(newDir("gate"), paths, { blobs, signal });
+    await expect(importPaths(nix, third, [nameOf(paths[1]!)], { store, onImported })).rejects.toThrow(
       expect.objectContaining({ code: "NIX_FAILED" }),
     );
     expect(await invalidPaths(nix, paths.map(nameOf), store)).toEqual(new Set([nameOf(paths[1]!)]));

@@ -1,0 +1,77 @@
+/**
+ * Imports paths of a verified bundle through its gate. Where one is refused, tells whether the medium gave other bytes than
+ * when it was verified: that is an answer about the bundle, and not a failure of Nix.
+ */
+import { blobName } from "../bundle/layout.js";
+import { AirgapError, EXIT, type Finding } from "../errors.js";
+import type { Path } from "../generated/types.js";
+import type { BlobJob } from "../host/blob.js";
+import type { Gate } from "../host/gate.js";
+import { importPaths } from "../host/import.js";
+import type { NixContext } from "../host/nix/index.js";
+import { runJobs } from "../host/pool.js";
+import type { Context } from "./context.js";
+import type { VerifiedBundle } from "./verify/verified-bundle.js";
+
+export interface Importing {
+  readonly nix: NixContext;
+  readonly gate: Gate;
+  /** As `nix --store` takes it. */
+  readonly store: string;
+  readonly context: Context;
+  readonly onImported: (storePath: string) => void;
+}
+
+/**
+ * `paths`: in dependency order. The findings are those of a medium that changed; then a part of `paths` may be valid, and what
+ * is has the right content.
+ *
+ * @throws AirgapError NIX_FAILED where Nix failed for another reason, DISK, NO_SPACE, INTERRUPTED
+ */
+export async function importBundle(
+  bundle: VerifiedBundle,
+  paths: readonly Path[],
+  { nix, gate, store, context, onImported }: Importing,
+): Promise<Finding[]> {
+  try {
+    const storePaths = paths.map(({ storePath }) => storePath);
+    await importPaths(nix, gate, storePaths, { store, onImported });
+    return [];
+  } catch (error) {
+    if (!(error instanceof AirgapError)) throw error;
+    if (error.code !== "NIX_FAILED" && error.exit !== EXIT.integrity) throw error;
+    const findings = await checkAgain(bundle, paths, context);
+    if (findings.length === 0) findings.push(asMismatch(error));
+    return findings.map((finding) => ({ ...finding, hint: CHANGED }));
+  }
+}
+
+const CHANGED =
+  "The medium gives other bytes than when it was verified: copy the bundle to another one, and verify it there.";
+
+/** What is wrong with the blobs now. */
+async function checkAgain(
+  { medium }: VerifiedBundle,
+  paths: readonly Path[],
+  { workerEntry, signal, threads }: Context,
+): Promise<Finding[]> {
+  const jobs = paths.flatMap(({ storePath: subject, blob, blobSize, narHash, narSize }): BlobJob[] => {
+    const file = medium.files.get(blobName(blob));
+    if (file === undefined) return [];
+    // A file of its own may have grown.
+    const size = medium.kind === "directory" ? file.size + 1 : file.size;
+    const place = { path: file.path, offset: file.offset, size };
+    return [{ kind: "blob", file: place, subject, blob, blobSize, narHash, narSize }];
+  });
+  const options = { workerEntry, signal, ...(threads === undefined ? {} : { threads }) };
+  return (await runJobs(jobs, options)).flatMap(({ findings }) => findings);
+}
+
+/** A medium that changed back: only the words of who read the bytes are left. @throws `error` where they say something else */
+function asMismatch(error: AirgapError): Finding {
+  if (error.exit === EXIT.integrity) return { code: error.code, ...error.details };
+  const words = /hash mismatch importing path '([^']+)';\s+specified:\s+(\S+)\s+got:\s+(\S+)/;
+  const [, subject, expected, actual] = words.exec(error.details.actual ?? "") ?? [];
+  if (subject === undefined || expected === undefined || actual === undefined) throw error;
+  return { code: "NAR_HASH", subject, expected, actual };
+}
