@@ -316,6 +316,11 @@ export const CODES = {
     "Nix is not installed",
     "Install Nix 2.8 or newer (Debian: apt-get install nix-bin).",
   ),
+  NIX_UNSAFE: code(
+    nix,
+    "anybody on this machine may replace the nix program that PATH gives",
+    "Put the folder of the right one first on PATH, or take away the right of all to write there.",
+  ),
   NIX_FAILED: code(nix, "Nix failed", "Read Nix's last lines above."),
   DISK: code(
     disk,

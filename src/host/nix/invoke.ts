@@ -1,10 +1,11 @@
 /** Finds Nix and runs it with a fixed environment; turns its log into events and its failures into NIX_FAILED. */
 import { realpathSync } from "node:fs";
-import { access, constants } from "node:fs/promises";
-import { delimiter, isAbsolute, join } from "node:path";
+import { access, constants, realpath, stat } from "node:fs/promises";
+import { delimiter, dirname, isAbsolute, join } from "node:path";
 import { fail } from "../../errors.js";
 import type { Report } from "../../events.js";
 import { run } from "../exec.js";
+import { withDiskErrors } from "../files.js";
 import { ownerVariable } from "../orphans.js";
 import { InternalLog, type NixLogEvent } from "./internal-log.js";
 
@@ -38,16 +39,39 @@ export interface NixOutcome {
   readonly message: string;
 }
 
-/** The folder on PATH that holds `nix`. @throws AirgapError NIX_MISSING */
+/**
+ * The first folder on PATH that holds `nix`; entries that depend on where one stands do not count.
+ *
+ * @throws AirgapError NIX_MISSING; NIX_UNSAFE for one that anybody may replace; DISK
+ */
 export async function findNix(path: string | undefined): Promise<string> {
   for (const dir of (path ?? "").split(delimiter).filter((d) => isAbsolute(d))) {
     const found = await access(join(dir, "nix"), constants.X_OK).then(
       () => true,
       () => false,
     );
-    if (found) return dir;
+    if (!found) continue;
+    await requireSafe(join(dir, "nix"));
+    return dir;
   }
   return fail("NIX_MISSING", { subject: "nix", actual: `PATH is ${path ?? "empty"}` });
+}
+
+const WRITABLE_BY_ALL = 0o002;
+const STICKY = 0o1000;
+
+/** The program and its folder, and those that a symlink leads to. */
+async function requireSafe(program: string): Promise<void> {
+  const real = await withDiskErrors(program, () => realpath(program));
+  const owners = [0, process.geteuid?.()];
+  for (const file of new Set([program, real])) {
+    const { mode, uid } = await withDiskErrors(file, () => stat(file));
+    const folder = await withDiskErrors(file, () => stat(dirname(file)));
+    const isOpen = (folder.mode & WRITABLE_BY_ALL) !== 0;
+    // In a folder like /tmp everyone has files of their own.
+    const isForeign = isOpen && !((folder.mode & STICKY) !== 0 && owners.includes(uid));
+    if (isForeign || (mode & WRITABLE_BY_ALL) !== 0) fail("NIX_UNSAFE", { subject: file });
+  }
 }
 
 /** Runs Nix; the outcome says whether it succeeded. @throws AirgapError INTERRUPTED, NIX_MISSING, NO_SPACE; NIX_FAILED where it was killed */
