@@ -13,8 +13,19 @@ export interface PackerContext {
   readonly report: Report;
 }
 
-/** Never handed on: they change what a program is, not where its sources are. */
-const DROPPED = /^(NODE_|LD_|npm_)/;
+/**
+ * Never handed on: they change what a program is, or which repository git works in (`git rev-parse --local-env-vars`:
+ * a git hook has them set), not where sources are.
+ */
+const DROPPED = new RegExp(
+  `^(${[
+    "(NODE|LD|npm)_.*",
+    "BASH_ENV|BASH_FUNC_.*|BASHOPTS|ENV|IFS|PS4|SHELLOPTS",
+    "GIT_(ALTERNATE_OBJECT_DIRECTORIES|COMMON_DIR|CONFIG|CONFIG_(COUNT|KEY_.*|PARAMETERS|VALUE_.*)|DIR|EXEC_PATH)",
+    "GIT_(GRAFT_FILE|IMPLICIT_WORK_TREE|INDEX_FILE|INTERNAL_SUPER_PREFIX|NAMESPACE|NO_REPLACE_OBJECTS)",
+    "GIT_(OBJECT_DIRECTORY|PREFIX|REPLACE_REF_BASE|SHALLOW_FILE|TEMPLATE_DIR|WORK_TREE)",
+  ].join("|")})$`,
+);
 
 /** `realStoreDir`: where the files of /nix/store lie. @throws AirgapError NIX_MISSING */
 export async function packerNix(
