@@ -28,6 +28,7 @@ async function main(): Promise<void> {
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, stop);
 
+  const cwd = currentFolder();
   // Only now what takes time to load: a signal before it would end the program without a word.
   const { runMain } = await import("./run.js");
 
@@ -36,9 +37,19 @@ async function main(): Promise<void> {
     stdout: process.stdout,
     stderr: process.stderr,
     env: process.env,
-    cwd: process.cwd(),
+    cwd,
     now: () => new Date(),
     signal: controller.signal,
     workerEntry: new URL(import.meta.url),
   });
+}
+
+/** Null where it was removed; then the process moves to another one, since not even a module loads without. */
+function currentFolder(): string | null {
+  try {
+    return process.cwd();
+  } catch {
+    process.chdir("/");
+    return null;
+  }
 }

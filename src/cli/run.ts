@@ -1,6 +1,6 @@
 /** One run of the program, as a function: a command line in, lines out, the exit code back. */
 import type { Readable, Writable } from "node:stream";
-import { AirgapError, EXIT } from "../errors.js";
+import { AirgapError, EXIT, fail } from "../errors.js";
 import { asDiskError, errorCode } from "../host/files.js";
 import { nodeContext } from "../ops/node-context.js";
 import type { Answer } from "./command.js";
@@ -20,7 +20,8 @@ export interface Io {
   readonly stdout: Terminal;
   readonly stderr: Terminal;
   readonly env: Readonly<Record<string, string | undefined>>;
-  readonly cwd: string;
+  /** Null where it does not exist any more. */
+  readonly cwd: string | null;
   readonly now: () => Date;
   /** Ctrl-C. */
   readonly signal: AbortSignal;
@@ -29,6 +30,11 @@ export interface Io {
 }
 
 const DEFAULT_COLUMNS = 100;
+const GONE = {
+  subject: "the current folder",
+  actual: "it was removed",
+  hint: "Change to a folder that exists (cd), then run the command again.",
+};
 
 /** Never throws for anything that a command does: that is exit 70. */
 export async function runMain(argv: readonly string[], io: Io): Promise<number> {
@@ -50,7 +56,8 @@ export async function runMain(argv: readonly string[], io: Io): Promise<number> 
     });
     let answer: Answer;
     try {
-      const { env, cwd, now, signal, workerEntry } = io;
+      const { env, now, signal, workerEntry } = io;
+      const cwd = io.cwd ?? fail("DISK", GONE);
       const context = nodeContext({ env, cwd, now, signal, workerEntry, report: progress.report });
       answer = await parsed.command.run(parsed.args, { context, stdin: io.stdin });
     } finally {
