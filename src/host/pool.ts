@@ -1,7 +1,7 @@
 /**
  * Spreads jobs over worker threads: the largest first, tiny ones in batches. Few small ones are done right here,
- * since a thread takes 20 ms to start. Frames with a window larger than Nix's, up to 128 MiB each, are all left to the
- * first thread, so that memory does not grow with their number. What a job does is jobs.ts's.
+ * since a thread takes 20 ms to start. Frames with a window larger than Nix's, up to 128 MiB, come last, all on one
+ * thread: memory grows neither with their number nor with that of processors. What a job does is jobs.ts's.
  */
 import { availableParallelism } from "node:os";
 import { setImmediate } from "node:timers/promises";
@@ -72,14 +72,35 @@ async function runHere(
   }
 }
 
-async function runOnWorkers(
-  jobs: readonly Job[],
-  { signal, hashParts = [], workerEntry, threads = defaultThreads() }: Surroundings,
-  settle: Settle,
-): Promise<void> {
-  if (signal.aborted) throw new AirgapError("INTERRUPTED");
-  const batches = batchesOf(jobs);
+async function runOnWorkers(jobs: readonly Job[], surroundings: Surroundings, settle: Settle): Promise<void> {
   const large: number[] = [];
+  const settleOrKeep = (index: number, result: JobResult | typeof TOO_LARGE): void => {
+    if (result === TOO_LARGE) large.push(index);
+    else settle(index, result);
+  };
+  await runBatches(jobs, batchesOf(jobs), { ...surroundings, largeWindows: false }, settleOrKeep);
+  if (large.length === 0) return;
+  // The largest first, as before.
+  large.sort((a, b) => workOf(jobs[b]!) - workOf(jobs[a]!) || a - b);
+  const alone = { ...surroundings, threads: 1, largeWindows: true };
+  await runBatches(
+    jobs,
+    large.map((index) => [index]),
+    alone,
+    settleOrKeep,
+  );
+}
+
+/** `settle` is called once for each job of the batches. */
+async function runBatches(
+  jobs: readonly Job[],
+  batches: readonly (readonly number[])[],
+  options: Surroundings & { readonly largeWindows: boolean },
+  settle: (index: number, result: JobResult | typeof TOO_LARGE) => void,
+): Promise<void> {
+  const { signal, hashParts = [], workerEntry, threads = defaultThreads(), largeWindows } = options;
+  if (signal.aborted) throw new AirgapError("INTERRUPTED");
+  const start: WorkerStart = { marker: WORKER_MARKER, hashParts, largeWindows };
   const workers: Worker[] = [];
   let onAbort = (): void => {};
   try {
@@ -88,29 +109,20 @@ async function runOnWorkers(
       signal.addEventListener("abort", onAbort);
       let next = 0;
       let settled = 0;
-      let resumeFirst = (): void => {};
 
-      const drive = (worker: Worker, isFirst: boolean): void => {
+      const drive = (worker: Worker): void => {
         let batch: readonly number[] = [];
         const advance = (): void => {
-          const index = isFirst ? large.shift() : undefined;
-          batch = index !== undefined ? [index] : (batches[next++] ?? []);
+          batch = batches[next++] ?? [];
           if (batch.length > 0) worker.postMessage(batch.map((index) => jobs[index]));
         };
         worker.on("message", (answer: WorkerAnswer) => {
           try {
             if (answer.type === "error") throw new AirgapError(answer.code, answer.details);
-            for (const [i, index] of batch.entries()) {
-              const result = answer.results[i]!;
-              if (result === TOO_LARGE) large.push(index);
-              else {
-                settle(index, result);
-                settled++;
-              }
-            }
-            if (settled === jobs.length) return resolve();
-            advance();
-            if (large.length > 0) resumeFirst();
+            for (const [i, index] of batch.entries()) settle(index, answer.results[i]!);
+            settled += 1;
+            if (settled === batches.length) resolve();
+            else advance();
           } catch (error) {
             reject(error);
           }
@@ -118,20 +130,14 @@ async function runOnWorkers(
         worker.on("error", reject);
         worker.on("messageerror", reject);
         worker.on("exit", (code) => reject(new Error(`a worker ended by itself, with code ${code}`)));
-        if (isFirst) {
-          resumeFirst = () => {
-            if (batch.length === 0) advance();
-          };
-        }
         advance();
       };
 
       for (let i = 0; i < Math.min(threads, batches.length); i++) {
-        const start: WorkerStart = { marker: WORKER_MARKER, hashParts, largeWindows: i === 0 };
         // Nothing of our environment or command line changes what a worker does.
         const worker = new Worker(workerEntry, { workerData: start, env: {}, execArgv: [], argv: [] });
         workers.push(worker);
-        drive(worker, i === 0);
+        drive(worker);
       }
     });
   } finally {
