@@ -2,12 +2,15 @@
  * Bundles that want memory, disk or time: bombs, endless files, long lines. Whatever they say, and whoever signed them, the
  * program stays under 256 MiB, writes next to nothing, and ends.
  */
+
+import { createHash } from "node:crypto";
 import {
   appendFileSync,
   cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
+  readFileSync,
   rmSync,
   truncateSync,
   writeFileSync,
@@ -15,6 +18,7 @@ import {
 import { join } from "node:path";
 import { beforeAll, describe, expect, it } from "vitest";
 import { blobName, narinfoName } from "../../src/bundle/layout.js";
+import { tarHeader } from "../../src/bundle/tar.js";
 import { finishDirectory } from "../../src/bundle/write.js";
 import type { ErrorReport, VerifyReport } from "../../src/generated/types.js";
 import { formatPublicKey } from "../../src/nix/signature.js";
@@ -205,8 +209,34 @@ describe("what nobody signed is not parsed, or hardly", () => {
 
   it("an index.json of tiny objects", async () => {
     const bundle = await writeBundle(base);
-    writeFileSync(join(bundle, "index.json"), `{"manifests":[${"{},".repeat(1_300_000)}{}]}`);
+    writeFileSync(join(bundle, "index.json"), `{"manifests":[${"{},".repeat(349_000)}{}]}`);
     expect(await verify(bundle)).toMatchObject({ code: 11, codes: ["INDEX_MANIFEST"] });
+  });
+});
+
+describe("of a hundred thousand members that no bundle has ten thousand findings are listed", () => {
+  const members: [what: string, bytes: (i: number) => Buffer, exit: number, code: string][] = [
+    ["that no bundle may have", (i) => tarHeader(`x${i}`, 0), 10, "NAME_ILLEGAL"],
+    ["that this bundle does not list", (i) => tarHeader(blobName(sha256(i)), 0), 11, "FILE_UNLISTED"],
+    [
+      "with bytes in their padding",
+      (i) => Buffer.concat([tarHeader(`x${i}`, 1), Buffer.alloc(512, 1)]),
+      10,
+      "TAR_PADDING",
+    ],
+  ];
+  const sha256 = (i: number) => createHash("sha256").update(String(i)).digest("hex");
+
+  it.each(members)("%s", async (_, bytes, exit, code) => {
+    const bundle = await writeBundle(base, { form: "tar" });
+    const whole = readFileSync(bundle);
+    const more = Array.from({ length: 100_000 }, (_, i) => bytes(i));
+    writeFileSync(bundle, Buffer.concat([whole.subarray(0, -1024), ...more, Buffer.alloc(1024)]));
+    const outcome = await verify(bundle);
+    expect(outcome).toMatchObject({ code: exit, codes: expect.arrayContaining([code]) });
+    const { findings } = JSON.parse(outcome.stdout) as VerifyReport;
+    expect(findings.length).toBeLessThanOrEqual(10_000);
+    expect(findings.filter((finding) => finding.code === code).length).toBeGreaterThan(5000);
   });
 });
 
