@@ -137,21 +137,23 @@ describe("a directory whose blob is changed as Nix begins to import", () => {
 });
 
 describe("a tar that is changed once it is verified", () => {
-  const cases: [what: string, script: (bundle: string, at: number) => string, code: string][] = [
+  const cases: [what: string, script: (bundle: string, at: number) => string, code: string, exit?: number][] =
     [
-      "in a byte",
-      (bundle, at) => `printf X | dd of=${bundle} bs=1 seek=${at} conv=notrunc status=none`,
-      "BLOB_HASH",
-    ],
-    ["in its length", (bundle, at) => `truncate -s ${at} ${bundle}`, "BLOB_SIZE"],
-    [
-      "for zeros",
-      (bundle) => `s=$(stat -c %s ${bundle}); : > ${bundle}; truncate -s $s ${bundle}`,
-      "BLOB_HASH",
-    ],
-  ];
+      ["for a FIFO", (bundle) => `rm ${bundle}; mkfifo ${bundle}`, "DISK", 22],
+      [
+        "in a byte",
+        (bundle, at) => `printf X | dd of=${bundle} bs=1 seek=${at} conv=notrunc status=none`,
+        "BLOB_HASH",
+      ],
+      ["in its length", (bundle, at) => `truncate -s ${at} ${bundle}`, "BLOB_SIZE"],
+      [
+        "for zeros",
+        (bundle) => `s=$(stat -c %s ${bundle}); : > ${bundle}; truncate -s $s ${bundle}`,
+        "BLOB_HASH",
+      ],
+    ];
 
-  it.each(cases)("%s imports nothing of it", async (_, script, expected) => {
+  it.each(cases)("%s imports nothing of it", async (_, script, expected, exit = 11) => {
     const bundle = packed.path(`copy-${runs}.tar`);
     cpSync(tar, bundle);
     const at = readFileSync(bundle).indexOf(`blobs/sha256/${victim.blob}\0`) + 512 + 40;
@@ -160,7 +162,7 @@ describe("a tar that is changed once it is verified", () => {
       when: '*" --version "*',
       script: script(bundle, at),
     });
-    expect(code).toBe(11);
+    expect(code).toBe(exit);
     expect(["failed", "refused"]).toContain(json.verdict);
     expect(codes).toContain(expected);
     await expectSound(store, json.paths!);
