@@ -193,7 +193,7 @@ describe("files grown to 10 GB of nothing", () => {
 describe("what nobody signed is not parsed, or hardly", () => {
   it("a document just under its cap", async () => {
     const bundle = await writeBundle(base);
-    truncateSync(join(bundle, "bundle.json"), 255 * 1024 ** 2);
+    truncateSync(join(bundle, "bundle.json"), 63 * 1024 ** 2);
     expect(await verify(bundle)).toMatchObject({ code: 12, codes: ["APPROVAL_SUBJECT"] });
   });
 
@@ -232,7 +232,8 @@ describe("of a hundred thousand members that no bundle has ten thousand findings
     const whole = readFileSync(bundle);
     const more = Array.from({ length: 100_000 }, (_, i) => bytes(i));
     writeFileSync(bundle, Buffer.concat([whole.subarray(0, -1024), ...more, Buffer.alloc(1024)]));
-    const outcome = await verify(bundle);
+    // The report itself has a line or more for each finding.
+    const outcome = await run(["verify", bundle, "--public-key", KEY], { maxWritten: 8 * MAX_WRITTEN });
     expect(outcome).toMatchObject({ code: exit, codes: expect.arrayContaining([code]) });
     const { findings } = JSON.parse(outcome.stdout) as VerifyReport;
     expect(findings.length).toBeLessThanOrEqual(10_000);
