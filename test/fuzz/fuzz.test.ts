@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { fail } from "../../src/errors.js";
 import { fuzz, judge, MAX_RUN_MS, type Refusal, type Target } from "./fuzz.js";
 import { vectors } from "./seeds.js";
-import { targets } from "./targets.js";
+import { targets } from "./targets/index.js";
 
 const INPUTS = 3000;
 

@@ -12,7 +12,7 @@ import { isMainThread, parentPort, Worker, workerData } from "node:worker_thread
 import { type Failure, type FuzzResult, fuzz, MAX_RSS_GROWTH, type Target } from "./fuzz.js";
 import { MAX_INPUT } from "./mutate.js";
 import { vectorFolder } from "./seeds.js";
-import { targets } from "./targets.js";
+import { targets } from "./targets/index.js";
 
 interface Job {
   readonly name: string;
