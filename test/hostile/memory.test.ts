@@ -233,7 +233,7 @@ describe("of a hundred thousand members that no bundle has ten thousand findings
     const more = Array.from({ length: 100_000 }, (_, i) => bytes(i));
     writeFileSync(bundle, Buffer.concat([whole.subarray(0, -1024), ...more, Buffer.alloc(1024)]));
     // The report itself has a line or more for each finding.
-    const outcome = await run(["verify", bundle, "--public-key", KEY], { maxWritten: 8 * MAX_WRITTEN });
+    const outcome = await run(["verify", bundle, "--public-key", KEY], 8 * MAX_WRITTEN);
     expect(outcome).toMatchObject({ code: exit, codes: expect.arrayContaining([code]) });
     const { findings } = JSON.parse(outcome.stdout) as VerifyReport;
     expect(findings.length).toBeLessThanOrEqual(10_000);
