@@ -7,5 +7,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 300_000,
     pool: "forks",
+    // One fewer than there are processors is the default, though most tests wait for programs that they started.
+    maxWorkers: "100%",
   },
 });

@@ -307,6 +307,7 @@ describe("what Nix is given", () => {
     expect(names(log).filter((name) => !["PWD", "OLDPWD", "SHLVL", "_"].includes(name))).toEqual([
       "HOME",
       "LANG",
+      "NIX_AIRGAP_RUN",
       "NIX_CONF_DIR",
       "NIX_USER_CONF_FILES",
       "PATH",
