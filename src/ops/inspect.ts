@@ -29,6 +29,8 @@ const LARGEST = 20;
 const LARGEST_SHORT = 5;
 /** Deeper paths of a tree are named, not followed: a hostile graph is as deep as it has paths. */
 const MAX_TREE_DEPTH = 100;
+/** Paths and references that are followed for the sizes of closures: 3 s. */
+const MAX_FOLLOWED = 4_000_000;
 
 /** @throws AirgapError BUNDLE_NOT_FOUND, DISK. All else that is wrong is in `problems`. */
 export async function inspect(
@@ -113,14 +115,7 @@ function describe(document: BundleDocument, options: InspectOptions, problems: F
     minimumNix: document.minimumNix,
     flake: { url, dir, ref, rev, revCount, lastModified, storePath },
     inputs: describeInputs(document, problems),
-    roots: document.roots.map(({ attr, purpose, system, drvPath, outputs }) => {
-      const paths = closureOf(
-        byPath,
-        outputs.map(({ path }) => path),
-      );
-      const closureBytes = sum(paths.map(({ narSize }) => narSize));
-      return { attr, purpose, system, drvPath, outputs, closurePaths: paths.length, closureBytes };
-    }),
+    roots: describeRoots(document, byPath),
     kinds: KINDS.map((kind) => {
       const paths = document.paths.filter(({ kinds }) => kinds.includes(kind));
       return { kind, paths: paths.length, narBytes: sum(paths.map(({ narSize }) => narSize)) };
@@ -133,6 +128,27 @@ function describe(document: BundleDocument, options: InspectOptions, problems: F
     largest: largest(byPath, options),
     tree: options.tree ? treeOf(document, byPath) : null,
   };
+}
+
+/**
+ * With the sizes of their closures. Nobody vouches for this document, so that a thousand roots of a thousand paths each
+ * must not take for ever: once so much has been followed, sizes are left out.
+ */
+function describeRoots(
+  { roots }: BundleDocument,
+  byPath: ReadonlyMap<string, Path>,
+): InspectedDocument["roots"] {
+  let followed = 0;
+  return roots.map(({ attr, purpose, system, drvPath, outputs }) => {
+    const root = { attr, purpose, system, drvPath, outputs };
+    if (followed > MAX_FOLLOWED) return { ...root, closurePaths: null, closureBytes: null };
+    const paths = closureOf(
+      byPath,
+      outputs.map(({ path }) => path),
+    );
+    followed += sum(paths.map(({ references }) => 1 + references.length));
+    return { ...root, closurePaths: paths.length, closureBytes: sum(paths.map(({ narSize }) => narSize)) };
+  });
 }
 
 /** With what flake.lock says of them. */

@@ -195,7 +195,10 @@ function restore(form: Form): Operation {
     },
     async complete(place) {
       const { code, json, stderr } = await cliJson<RestoreReceipt>(place.args, place.options);
-      expect([code, json.verdict, json.paths?.checked], stderr).toEqual([0, "complete", paths().length]);
+      expect(
+        [code, json.verdict, json.paths?.checked],
+        `${JSON.stringify(json.findings)}\n${stderr}`,
+      ).toEqual([0, "complete", paths().length]);
       expect(JSON.parse(readFileSync(receipt(place), "utf8"))).toEqual(json);
       expect(await packed.valid(store(place))).toEqual(paths());
       const state = join(store(place), "nix/var/nix");

@@ -51,6 +51,30 @@ describe("inspect", () => {
     expect(output).toMatchObject({ narSize: 200, closureBytes: 400 });
   });
 
+  it("follows many roots no longer than it takes, and says which sizes are left out", async () => {
+    const document = sampleDocument();
+    const template = document.paths[0]!;
+    const all = Array.from({ length: 3000 }, (_, i) => `/nix/store/${String(i).padStart(32, "0")}-wide`);
+    document.paths = all.map((storePath, i) => ({
+      ...samplePath({ ...template, storePath, kinds: ["output"] }),
+      references: all.slice(i + 1, i + 30),
+    }));
+    const root = document.roots[0]!;
+    document.roots = all.map((path, i) => ({
+      ...root,
+      attr: `packages.x86_64-linux.p${String(i).padStart(5, "0")}`,
+      outputs: [{ name: "out", path }],
+    }));
+    document.flake.storePath = all[0]!;
+    document.inputs = [];
+    document.flake.lock = null;
+    document.totals = { paths: 3000, narBytes: 3000 * 200, blobs: 1, blobBytes: template.blobSize };
+    const { document: seen, problems } = await look(documentOnly(document));
+    expect(problems.filter(({ code }) => code.startsWith("DOCUMENT_"))).toEqual([]);
+    expect(seen?.roots[0]).toMatchObject({ closurePaths: 3000, closureBytes: 600_000 });
+    expect(seen?.roots.at(-1)).toMatchObject({ closurePaths: null, closureBytes: null });
+  });
+
   it("shows each path of a tree once", async () => {
     const release = makeRelease();
     const { document } = await look(await writeBundle(release), { tree: true });

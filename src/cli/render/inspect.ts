@@ -80,7 +80,9 @@ function contents(document: InspectedDocument): string[] {
       roots.map(({ attr, purpose, outputs, closurePaths, closureBytes }) => [
         purpose === "evaluation" ? "(imported at evaluation)" : attr,
         outputs.map(({ path }) => path).join(" "),
-        `${counted(closurePaths, "path")}, ${formatBytes(closureBytes)}`,
+        closurePaths === null || closureBytes === null
+          ? ""
+          : `${counted(closurePaths, "path")}, ${formatBytes(closureBytes)}`,
       ]),
     ),
     ...section(
