@@ -234,7 +234,7 @@ function rebuild(): Operation {
     },
     async complete(place) {
       const { code, json, stderr } = await cliJson<RebuildReport>(place.args, place.options);
-      expect([code, json.verdict], stderr).toEqual([0, "identical"]);
+      expect([code, json.verdict], `${JSON.stringify(json.findings)}\n${stderr}`).toEqual([0, "identical"]);
       expect(json.counts?.identical).toBe(json.counts?.toBuild);
       expect(readdirSync(scratch(place)).sort()).toEqual(["nix", "nix-airgap-rebuild"]);
     },
