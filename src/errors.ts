@@ -95,7 +95,7 @@ export const CODES = {
   NAME_ILLEGAL: code(
     malformed,
     "a name that no bundle has",
-    "Take it away, or give --allow-extra if an operating system left it on the medium.",
+    "Take it away; where an operating system left it on the medium, verify takes --allow-extra.",
   ),
   FILE_TYPE: code(malformed, "not a regular file", COPY_AGAIN),
   FILE_TOO_LARGE: code(malformed, "a file is larger than the format allows", COPY_AGAIN),
@@ -238,7 +238,7 @@ export const CODES = {
   FILE_UNLISTED: code(
     integrity,
     "a file that the bundle does not list",
-    "Take it away, or give --allow-extra if an operating system left it on the medium.",
+    "Nothing that was approved names it: take it away, and ask where it came from.",
   ),
 
   // pack: what a flake must be

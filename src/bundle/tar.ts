@@ -197,8 +197,8 @@ export function walkTar(fd: number, fileSize: number, options: { readonly maxMem
         code: "TAR_TRUNCATED",
         subject: excerpt(name),
         offset: at,
-        expected: `${size} bytes`,
-        actual: `${fileSize - offset}`,
+        expected: `${end - offset} bytes, with padding`,
+        actual: `${fileSize - offset} bytes`,
       });
       break;
     }
