@@ -27,7 +27,10 @@ import { addFetched, type LargeNar, zeroNar } from "../support/large-nar.js";
 import { type Measured, measuredCli } from "../support/measure.js";
 import { makeRelease, type Release } from "../support/release.js";
 
+/** MiB. */
 const MAX_PEAK = 256;
+/** A window is half of that by itself, and Node.js 24 takes 20 more for itself than 20: measured 222 to 248. */
+const MAX_PEAK_WIDE = 288;
 /** Ten is the aim, on a machine of its own. */
 const MAX_SECONDS = 60;
 const MAX_WRITTEN = 1024;
@@ -44,12 +47,12 @@ beforeAll(async () => {
 /** Codes of findings, or of the error. */
 async function run(
   args: readonly string[],
-  maxWritten = MAX_WRITTEN,
+  { maxWritten = MAX_WRITTEN, maxPeak = MAX_PEAK } = {},
 ): Promise<{ code: number | null; codes: string[] } & Measured> {
   const tmp = tempDir();
   const outcome = await measuredCli([...args, "--json"], { env: { ...process.env, TMPDIR: tmp } });
   expect(outcome.peak).toBeGreaterThan(0);
-  expect(outcome.peak).toBeLessThan(MAX_PEAK);
+  expect(outcome.peak).toBeLessThan(maxPeak);
   expect(outcome.seconds).toBeLessThan(MAX_SECONDS);
   expect(outcome.written).toBeLessThan(maxWritten);
   expect(readdirSync(tmp)).toEqual([]);
@@ -92,7 +95,9 @@ describe.each(["directory", "tar"] as const)("signed by the packer, as a %s:", (
     for (let i = 1; i <= 4; i++) {
       release = addFetched(release, `wide-${i}`, await zeroNar(300, { mark: i, zstd: ["--long=27"] }));
     }
-    const { code, codes } = await verify(await written(release));
+    const bundle = await written(release);
+    const limits = { maxPeak: MAX_PEAK_WIDE };
+    const { code, codes } = await run(["verify", bundle, "--public-key", KEY], limits);
     expect([code, codes]).toEqual([0, []]);
   });
 
@@ -233,7 +238,7 @@ describe("of a hundred thousand members that no bundle has ten thousand findings
     const more = Array.from({ length: 100_000 }, (_, i) => bytes(i));
     writeFileSync(bundle, Buffer.concat([whole.subarray(0, -1024), ...more, Buffer.alloc(1024)]));
     // The report itself has a line or more for each finding.
-    const outcome = await run(["verify", bundle, "--public-key", KEY], 8 * MAX_WRITTEN);
+    const outcome = await run(["verify", bundle, "--public-key", KEY], { maxWritten: 8 * MAX_WRITTEN });
     expect(outcome).toMatchObject({ code: exit, codes: expect.arrayContaining([code]) });
     const { findings } = JSON.parse(outcome.stdout) as VerifyReport;
     expect(findings.length).toBeLessThanOrEqual(10_000);
@@ -272,7 +277,7 @@ describe("a line of 10 MB", () => {
     writeFileSync(join(flake, "flake.nix"), "{ outputs = { self }: { }; }\n");
     writeFileSync(join(flake, "nix-airgap.json"), `{ "product": "${line}" }`);
     // Nix copies the flake into its store.
-    expect(await run(["pack", flake, "--dry-run"], 2 * 10_000)).toMatchObject({
+    expect(await run(["pack", flake, "--dry-run"], { maxWritten: 2 * 10_000 })).toMatchObject({
       code: 2,
       codes: ["PROJECT_FILE"],
     });
