@@ -1,4 +1,4 @@
 import { itRefuses } from "./battle.js";
-import { BLOBS } from "./contents.js";
+import { BLOBS } from "./blobs.js";
 
 itRefuses("attacks on blobs and NARs", BLOBS);

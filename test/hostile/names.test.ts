@@ -1,4 +1,4 @@
 import { itRefuses } from "./battle.js";
-import { NAMES } from "./contents.js";
+import { NAMES } from "./names.js";
 
 itRefuses("attacks on names, by whoever holds the right key", NAMES);
