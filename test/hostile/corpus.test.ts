@@ -13,28 +13,45 @@ import { TRUST } from "./trust.js";
 const HEAD = `# Attacks
 
 Generated from test/hostile, where each is let loose on a packed bundle through the command line: \`verify\` refuses it with this
-exit and these findings, \`restore\` begins nothing, and no file appears or changes anywhere. "Signed" means by the key
-that the site trusts, with everything else made to fit. What the findings mean is in [findings.md](findings.md); what stock
-Nix does with such bundles in the [README](../README.md).
-
+exit and these findings, \`restore\` begins nothing, and no file appears or changes anywhere. What the findings mean is in
+[findings.md](findings.md); what stock Nix does with such bundles in the [README](../README.md).
 `;
 
+type AnyAttack = Attack | DirectoryAttack | TarAttack;
+
+const SECTIONS: readonly (readonly [title: string, list: readonly AnyAttack[]])[] = [
+  ["Approvals, and the document that they are for", TRUST],
+  ["What is read as text", TEXT],
+  ["The container", [...TAR, ...DIRECTORY]],
+  ["The closure, signed by the key that the site trusts, all else made to fit", CLOSURE],
+  ["Names, signed by the key that the site trusts, all else made to fit", NAMES],
+  ["Blobs: by bad media, or signed by the key that the site trusts", BLOBS],
+];
+
 it("docs/attacks.md lists every attack with what comes of it", async () => {
-  const rows = [...TRUST, ...TEXT, ...TAR, ...DIRECTORY, ...CLOSURE, ...NAMES, ...BLOBS].map(row);
-  const nars = hostileNars.map(({ name, code }) => `| ${cell(name)} | \`${code}\` |`);
+  const sections = SECTIONS.map(([title, list]) =>
+    table(title, ["attack", "form", "exit", "findings"], list.map(row)),
+  );
+  const nars = hostileNars.map(({ name, code }) => [name, `\`${code}\``]);
   const page = [
-    HEAD + "| attack | form | exit | findings |\n|---|---|---|---|",
-    ...rows,
-    "\n## NARs\n\nSigned, in one bundle, which names each store path with its finding (exit 10).\n\n| NAR | finding |\n|---|---|",
-    ...nars,
-  ].join("\n");
-  await expect(`${page}\n`).toMatchFileSnapshot(resolve(import.meta.dirname, "../../docs/attacks.md"));
+    HEAD,
+    ...sections,
+    table("NARs, signed, all in one bundle (exit 10)", ["NAR", "finding"], nars),
+  ];
+  await expect(page.join("\n")).toMatchFileSnapshot(resolve(import.meta.dirname, "../../docs/attacks.md"));
 });
 
-function row({ name, threat, form, exit, codes }: Attack | DirectoryAttack | TarAttack): string {
+function table(title: string, columns: readonly string[], rows: readonly (readonly string[])[]): string {
+  const lines = [columns, columns.map(() => "---"), ...rows].map(
+    (cells) => `| ${cells.map(cell).join(" | ")} |\n`,
+  );
+  return `## ${title}\n\n${lines.join("")}`;
+}
+
+function row({ name, threat, form, exit, codes }: AnyAttack): string[] {
   // The number is that of a list for those who write attacks.
   const kind = threat.replace(/^\d+ /, "");
-  return `| ${cell(`${kind}: ${name}`)} | ${form} | ${exit} | ${codes.map((code) => `\`${code}\``).join(" ")} |`;
+  return [`${kind}: ${name}`, form, String(exit), codes.map((code) => `\`${code}\``).join(" ")];
 }
 
 function cell(text: string): string {
