@@ -94,6 +94,22 @@ export const TRUST: readonly Attack[] = [
       (victim, { other }) => victim.files.set("index.json", other.get("index.json")),
     ],
     [
+      "the SBOM of another release",
+      11,
+      "BLOB_HASH",
+      (victim, { packer }) => {
+        victim.addDoc("sbom.json", '{"components": ["pump 1.4.0"]}');
+        victim.forge(packer);
+        victim.files.set("docs/sbom.json", Buffer.from('{"components": ["pump 1.5.0"]}'));
+      },
+    ],
+    [
+      "an SBOM that the document does not name",
+      11,
+      "FILE_UNLISTED",
+      (victim) => victim.files.set("docs/sbom.json", Buffer.from("{}")),
+    ],
+    [
       "two narinfos swapped",
       11,
       "DERIVED_DIFFERS",

@@ -7,7 +7,14 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { contentsOf } from "../../src/bundle/contents.js";
 import { formatDocument } from "../../src/bundle/document.js";
-import { blobName, classify, DOCUMENT_NAME, narinfoName, tarOrder } from "../../src/bundle/layout.js";
+import {
+  blobName,
+  classify,
+  DOCUMENT_NAME,
+  docName,
+  narinfoName,
+  tarOrder,
+} from "../../src/bundle/layout.js";
 import { tarBytes } from "../../src/bundle/tar.js";
 import type { BundleDocument, Path } from "../../src/generated/types.js";
 import { formatHex, hashOf, parseSri } from "../../src/nix/hash.js";
@@ -95,6 +102,14 @@ export class Victim {
     this.#dropBlob(path);
     Object.assign(path, { blob: formatHex(hashOf("sha256", bytes)), blobSize: bytes.length });
     this.files.set(blobName(path.blob), bytes);
+  }
+
+  /** A report beside the bundle's paths, such as an SBOM. */
+  addDoc(name: string, text: string): void {
+    const bytes = Buffer.from(text);
+    const sha256 = formatHex(hashOf("sha256", bytes));
+    this.document.docs.push({ mediaType: "application/json", name, sha256, size: bytes.length });
+    for (const file of [docName(name), blobName(sha256)]) this.files.set(file, bytes);
   }
 
   /** Takes a path out of the document, with its files. */
