@@ -225,24 +225,6 @@ describe("a scratch store", () => {
     expect((await run("--scratch", scratch("tier"), "--from", "build")).code).toBe(0);
     expect((await run("--scratch", scratch("tier"), "--from", "source")).code).toBe(2);
   });
-
-  it("that a kill left half done is completed", async () => {
-    const args = [
-      "rebuild",
-      bundles.tar,
-      "--public-key",
-      packed.publicKey,
-      "--scratch",
-      scratch("killed"),
-      ...LEND,
-    ];
-    for (const killAfter of [500, 800, 1000, 1200, 1400]) {
-      const { code } = await cli(args, { wrap: packed.site, env: packed.siteEnv, killAfter });
-      if (code === 0) break;
-    }
-    const { code, json } = await rebuild(bundles.tar, "--scratch", scratch("killed"), ...LEND);
-    expect([code, json.counts?.identical]).toEqual([0, 15]);
-  });
 });
 
 it("a dry run says what would be built, and builds nothing", async () => {

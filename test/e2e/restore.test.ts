@@ -289,16 +289,6 @@ it("killed without warning at any point, the next run completes", async () => {
   expect(roots).toEqual(["acme-pump-v1.4.0"]);
 });
 
-it("of two at once into one store each completes or says that the other is there", async () => {
-  const store = newStore();
-  const args = ["restore", bundles.tar, "--public-key", packed.publicKey, "--store", store];
-  const both = await Promise.all([0, 1].map(() => cli(args, { wrap: packed.site, env: packed.siteEnv })));
-  const codes = both.map(({ code }) => code);
-  expect(codes).toContain(0);
-  expect(codes.every((code) => code === 0 || code === 22)).toBe(true);
-  expect((await restore(bundles.tar, store)).code).toBe(0);
-});
-
 it("works with the bundle on a read-only medium", async () => {
   const mount = packed.path("medium");
   execFileSync("mkdir", [mount]);
