@@ -339,6 +339,11 @@ export const CODES = {
     "the store holds other content under this path",
     "Run: nix store repair PATH, with the store of this run; then restore again.",
   ),
+  STORE_RECORD: code(
+    integrity,
+    "the store's database says something else of this path than the bundle",
+    "Nothing was changed. Remove the path and what refers to it: nix-store --delete --ignore-liveness PATH (with the --store of this run); then restore again.",
+  ),
   STORE_PATH_ABSENT: code(incomplete, "a path is not in the store after the import", "Run restore again."),
   SCRATCH_FOREIGN: code(
     usage,

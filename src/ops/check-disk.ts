@@ -1,6 +1,10 @@
-/** Compares what lies on disk in a store with the document, byte for byte by NAR hash: the database is not asked. */
+/**
+ * Compares a store with the document: what lies on disk, byte for byte by NAR hash, for which the database is not asked;
+ * and what the database says, which decides what Nix copies, collects and shows to builders.
+ */
 import type { Finding } from "../errors.js";
 import type { Path } from "../generated/types.js";
+import { type NixContext, pathInfo } from "../host/nix/index.js";
 import { runJobs } from "../host/pool.js";
 import { realPath, type TargetStore } from "../host/store.js";
 import type { Context } from "./context.js";
@@ -23,6 +27,41 @@ export async function checkOnDisk(
       findings.push({ code: "STORE_CONTENT", subject: storePath, expected: narHash, actual });
   }
   return findings;
+}
+
+/**
+ * STORE_RECORD for each of these valid paths of which the database has another hash or other references. A .drv's
+ * references follow from its content.
+ *
+ * @throws AirgapError NIX_FAILED, INTERRUPTED
+ */
+export async function checkRecords(
+  nix: NixContext,
+  store: TargetStore,
+  paths: readonly Path[],
+): Promise<Finding[]> {
+  const asked = paths.filter(({ storePath }) => !storePath.endsWith(".drv"));
+  const infos = await pathInfo(
+    nix,
+    asked.map(({ storePath }) => storePath),
+    { store: store.uri },
+  );
+  const records = new Map(infos.map((info) => [info.storePath, recordOf(info)]));
+  return asked.flatMap((path): Finding[] => {
+    const [expected, actual] = [recordOf(path), records.get(path.storePath) ?? "nothing"];
+    return actual === expected ? [] : [{ code: "STORE_RECORD", subject: path.storePath, expected, actual }];
+  });
+}
+
+function recordOf({
+  narHash,
+  references,
+}: {
+  readonly narHash: string;
+  readonly references: readonly string[];
+}): string {
+  const names = references.map((path) => path.slice(path.lastIndexOf("/") + 1));
+  return `${narHash}, refers to ${names.length === 0 ? "nothing" : names.join(" ")}`;
 }
 
 /** NAR hashes (SRI) by store path, of those that lie there. @throws AirgapError DISK, FILE_TYPE, INTERRUPTED */

@@ -25,7 +25,7 @@ import { realPath, resolveStore, type TargetStore } from "../host/store.js";
 import { withStoreLock } from "../host/store-lock.js";
 import type { PublicKey } from "../nix/signature.js";
 import { formatTime } from "../time.js";
-import { checkOnDisk } from "./check-disk.js";
+import { checkOnDisk, checkRecords } from "./check-disk.js";
 import type { Context } from "./context.js";
 import { gateTo } from "./gate-paths.js";
 import { importBundle } from "./import-bundle.js";
@@ -185,6 +185,8 @@ class Run {
   ): Promise<Finding[]> {
     const wrongBefore = await this.#check("check what is there", plan.present);
     if (wrongBefore.length > 0) return this.#withRepair(wrongBefore.map(asWrongContent), bundle, nix);
+    const wrongRecords = await checkRecords(nix, this.#store, plan.present);
+    if (wrongRecords.length > 0) return wrongRecords;
 
     const { product, release, paths } = bundle.document;
     const name = this.#gcRoot ?? `${product}-${release}`;

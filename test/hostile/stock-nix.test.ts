@@ -253,6 +253,29 @@ it("other content in the store already: stock Nix says all is well, we do not", 
   expect(json.findings).toMatchObject([{ code: "STORE_CONTENT", subject: storePath }]);
 });
 
+it("a path in the store already, that hides what it refers to: stock Nix says all is well, we do not", async () => {
+  const dir = mkdtempSync(field.packed.path("stock-"));
+  const victim = field.good.clone();
+  const { storePath } = victim.path(/^acme-pump-1\.4\.0$/);
+  victim.edit(narinfoName(storePath), (text) => text.replace(/References: .*/, "References: "));
+  const forged = victim.write(dir, "directory");
+  await nixCopy(dir, forged, { signatures: "not checked", storePath });
+  rmSync(forged, { recursive: true });
+  const bundle = field.good.write(dir, "directory");
+  expect((await nixCopy(dir, bundle, { signatures: "required", storePath })).code).toBe(0);
+
+  const args = ["restore", bundle, "--public-key", field.packed.publicKey, "--store", join(dir, "store")];
+  const { code, json } = await cliJson<RestoreReceipt>(args);
+  expect([code, json.verdict, json.paths?.imported]).toEqual([11, "refused", 0]);
+  expect(json.findings).toMatchObject([
+    { code: "STORE_RECORD", subject: storePath, actual: expect.stringMatching(/refers to nothing$/) },
+  ]);
+  // What the advice says.
+  const remove = ["--store", join(dir, "store"), "--delete", "--ignore-liveness", storePath];
+  execFileSync("nix-store", remove, { env: nixEnvironment(join(dir, "nix")), stdio: "pipe" });
+  expect((await cliJson<RestoreReceipt>(args)).json.verdict).toBe("complete");
+});
+
 it("a flipped byte: stock Nix leaves half of it behind, we begin nothing", async () => {
   const dir = mkdtempSync(field.packed.path("stock-"));
   const victim = field.good.clone();
