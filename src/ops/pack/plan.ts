@@ -54,7 +54,11 @@ export function planPaths(
       deriver: withDerivations ? (derivations.outputs.get(path.storePath)?.drvPath ?? null) : null,
     }))
     .filter(({ kinds }) => kinds.length > 0);
-  return { draft, paths };
+  if (!withDerivations) return { draft, paths };
+  // Also read were derivations of what evaluation imported and no root has.
+  const packed = new Set(paths.map(({ storePath }) => storePath));
+  const known = draft.knownIrreproducible.filter(({ drvPath }) => packed.has(drvPath));
+  return { draft: { ...draft, knownIrreproducible: known }, paths };
 }
 
 /** A fixed output's content address follows from its derivation; databases of old stores may lack it. */
