@@ -9,7 +9,7 @@ import { closure } from "../nix/closure.js";
 import { excerpt } from "../nix/excerpt.js";
 import { type LockedInput, parseFlakeLock, resolveFlakeLock } from "../nix/flake-lock.js";
 import { KINDS, kindSets } from "./kinds.js";
-import { derivationClosure, type Kind, Needs, type Seed, seedsOf } from "./needs.js";
+import { derivationsNeeded, type Kind, Needs, type Seed, seedsOf } from "./needs.js";
 import type { PackedDerivations } from "./packed.js";
 
 /** What only the contents of derivations tell. */
@@ -30,9 +30,8 @@ export function checkClosure(
 } {
   const byPath = new Map(document.paths.map((path) => [path.storePath, path]));
   const seeds = seedsOf(document, packed);
-  const complete =
-    document.tier === "runtime" ||
-    derivationsNeeded(document, byPath).every((drvPath) => packed.byPath.has(drvPath));
+  const needed = document.tier === "runtime" ? [] : derivationsNeeded(document, byPath);
+  const complete = needed.every((drvPath) => packed.byPath.has(drvPath));
   const wrongInputs = checkInputs(document);
   const unsure = new Set<Kind>(complete ? [] : FROM_DERIVATIONS);
   if (wrongInputs.some(({ code }) => code === "INPUT_MISSING")) unsure.add("flake");
@@ -41,19 +40,10 @@ export function checkClosure(
     ...checkPresence(document, byPath, seeds),
     ...checkKinds(document, byPath, seeds, unsure),
     ...checkEvaluation(document, byPath, packed, complete),
-    ...checkIrreproducible(document),
+    ...checkIrreproducible(document, new Set(needed.filter((drvPath) => byPath.has(drvPath)))),
   ];
   const claimed = document.paths.filter(({ cause, kinds }) => cause !== null && kinds.length === 1).length;
   return { findings, complete, claimed };
-}
-
-/** The .drv files that the roots lead to, absent ones too. */
-function derivationsNeeded({ roots }: BundleDocument, byPath: ReadonlyMap<string, Path>): string[] {
-  const reached = closure(
-    byPath,
-    roots.map(({ drvPath }) => drvPath),
-  );
-  return reached.filter((path) => path.endsWith(".drv"));
 }
 
 /** The document's inputs are the nodes that the lock's root needs, no more and no less. */
@@ -86,10 +76,12 @@ function checkInputs(document: BundleDocument): Finding[] {
 }
 
 /** A reason given in advance is about a derivation that a rebuild may meet. */
-function checkIrreproducible(document: BundleDocument): Finding[] {
-  if (document.tier === "runtime" || document.knownIrreproducible.length === 0) return [];
-  const derivations = new Set(derivationClosure(document));
-  return document.knownIrreproducible
+function checkIrreproducible(
+  { tier, knownIrreproducible }: BundleDocument,
+  derivations: ReadonlySet<string>,
+): Finding[] {
+  if (tier === "runtime") return [];
+  return knownIrreproducible
     .filter(({ drvPath }) => !derivations.has(drvPath))
     .map(({ drvPath: subject }) => ({
       code: "DERIVATION_MISSING",

@@ -5,6 +5,7 @@
 import { type Finding, fail } from "../errors.js";
 import { excerpt } from "../nix/excerpt.js";
 import { parseStorePath } from "../nix/store-path.js";
+import { MAX_ENVELOPE } from "../trust/dsse.js";
 
 export const DOCUMENT_NAME = "bundle.json";
 export const VERIFY_NAME = "VERIFY.md";
@@ -31,8 +32,7 @@ export type FileKind = "document" | "derived" | "index" | "narinfo" | "doc" | "b
 const MEBIBYTE = 1024 * 1024;
 /** Of 70,000 store paths. */
 export const MAX_DOCUMENT_SIZE = 64 * MEBIBYTE;
-/** All approvals are read before anybody is trusted: this times their number is what a stranger can make us hold. */
-export const MAX_APPROVAL_SIZE = 64 * 1024;
+export const MAX_APPROVAL_SIZE = MAX_ENVELOPE;
 /** Parsed, whoever wrote it; what OCI tools write has some hundred bytes. */
 export const MAX_INDEX_SIZE = MEBIBYTE;
 /** Also of an OCI manifest and the tar of narinfos, whose names are those of blobs. */

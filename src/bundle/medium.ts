@@ -18,11 +18,9 @@ import {
   MAX_FILES,
   withRightCase,
 } from "./layout.js";
-import { walkTar } from "./tar.js";
+import { MAX_WALK_FINDINGS, walkTar } from "./tar.js";
 
 const HASH_PIECE = 1024 * 1024;
-/** A medium with a million wrong names is told of by some of them. */
-const MAX_OPEN_FINDINGS = 20_000;
 
 export interface MediumFile {
   readonly name: string;
@@ -107,7 +105,8 @@ class Collector {
   }
 
   finding(code: Code, details: Omit<Finding, "code"> = {}): void {
-    if (this.#findings.length < MAX_OPEN_FINDINGS) this.#findings.push({ code, ...details });
+    // A medium with a million wrong names is told of by some of them.
+    if (this.#findings.length < MAX_WALK_FINDINGS) this.#findings.push({ code, ...details });
   }
 
   wrongType(name: string, expected: string): void {

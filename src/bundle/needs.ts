@@ -62,14 +62,19 @@ function rootLabel({ purpose, attr, drvPath }: BundleDocument["roots"][number]):
   return purpose === "output" ? `root ${attr}` : `import from derivation ${drvPath}`;
 }
 
-/** The .drv files that the roots' derivations depend on, themselves included, as far as they are in the bundle. */
-export function derivationClosure(document: BundleDocument): string[] {
-  const byPath = new Map(document.paths.map((path) => [path.storePath, path]));
+/** The .drv files that the roots lead to, themselves included; absent ones too. */
+export function derivationsNeeded({ roots }: BundleDocument, byPath: ReadonlyMap<string, Path>): string[] {
   const reached = closure(
     byPath,
-    document.roots.map(({ drvPath }) => drvPath),
+    roots.map(({ drvPath }) => drvPath),
   );
-  return reached.filter((path) => path.endsWith(".drv") && byPath.has(path));
+  return reached.filter((path) => path.endsWith(".drv"));
+}
+
+/** Of these, those that are in the bundle. */
+export function derivationClosure(document: BundleDocument): string[] {
+  const byPath = new Map(document.paths.map((path) => [path.storePath, path]));
+  return derivationsNeeded(document, byPath).filter((path) => byPath.has(path));
 }
 
 /** Answers who needs a path. Built once, for all questions. */

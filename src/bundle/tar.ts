@@ -33,7 +33,7 @@ export const TAR_END_SIZE = 2 * BLOCK;
 const MAX_NAME = 99;
 const COPY_SIZE = 1024 * 1024;
 /** With so many the walk ends: no tar of ours is damaged like that. */
-const MAX_FINDINGS = 20_000;
+export const MAX_WALK_FINDINGS = 20_000;
 
 /** `size` rounded up to whole blocks. */
 export function tarPadded(size: number): number {
@@ -172,7 +172,7 @@ export function walkTar(fd: number, fileSize: number, options: { readonly maxMem
   const members = new Map<string, TarMember>();
   const findings: Finding[] = [];
   let lastWasBad = false;
-  for (let at = 0, headers = 1; findings.length < MAX_FINDINGS; headers++) {
+  for (let at = 0, headers = 1; findings.length < MAX_WALK_FINDINGS; headers++) {
     if (at + BLOCK > fileSize) {
       findings.push({ code: "TAR_TRUNCATED", offset: at, expected: "a header, or the end of the tar" });
       break;

@@ -4,10 +4,10 @@
  * and verify.
  */
 import { createHash } from "node:crypto";
-import { closeSync, constants, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { AirgapError, type Finding } from "../errors.js";
 import { ReferenceScanner } from "../nix/references.js";
-import { asDiskError, errorCode } from "./files.js";
+import { asDiskError, errorCode, READ_SAFELY } from "./files.js";
 import { findingOf, type NarContents, NarReading, type NarRequest } from "./nar-reading.js";
 import { wantsLargeWindow, ZstdDecoder } from "./zstd.js";
 
@@ -158,10 +158,9 @@ class FrameReading {
 
 /** Media change under us, whatever was seen when the bundle was opened: that is a finding, too. */
 function openBlob({ subject, file: { path } }: BlobJob): number | Finding {
-  const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
   let file: number;
   try {
-    file = openSync(path, flags);
+    file = openSync(path, READ_SAFELY);
   } catch (error) {
     const code = errorCode(error);
     if (code === "ENOENT") return { code: "BLOB_MISSING", subject, expected: path };

@@ -27,7 +27,7 @@ import {
   narRegularOpen,
   narSymlink,
 } from "../nix/nar-writer.js";
-import { asDiskError } from "./files.js";
+import { asDiskError, READ_SAFELY } from "./files.js";
 
 export interface DiskNar {
   /** SRI, sha256. */
@@ -169,7 +169,7 @@ const SLASH = Buffer.from("/");
 
 function readRegular(path: Buffer, visitor: TreeVisitor): void {
   // Whatever was seen before: no symlink is followed, and a FIFO does not block.
-  const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const file = openSync(path, READ_SAFELY);
   try {
     const stats = fstatSync(file);
     if (!stats.isFile()) unsupported(path);

@@ -10,6 +10,9 @@ import { setImmediate } from "node:timers/promises";
 import { AirgapError } from "../errors.js";
 import { hasEnded, markIn, ownName } from "./owner.js";
 
+/** For opening what others may have changed since it was looked at: no symlink is followed, no FIFO waited for. */
+export const READ_SAFELY = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
 /** Writes a whole file under a temporary name beside it, syncs, and renames. @throws DISK, NO_SPACE */
 export async function writeFileAtomic(path: string, content: Uint8Array | string): Promise<void> {
   await replaceFile(path, async (partial) => {

@@ -4,15 +4,7 @@
  * hashes what it really reads and takes nothing else. What to import, and whether to, is the caller's business.
  */
 import { createHash, type Hash as Hasher, randomBytes } from "node:crypto";
-import {
-  closeSync,
-  constants,
-  createReadStream,
-  createWriteStream,
-  openSync,
-  readSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, createReadStream, createWriteStream, openSync, readSync, writeFileSync } from "node:fs";
 import { mkdir, symlink, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { pipeline } from "node:stream/promises";
@@ -21,13 +13,11 @@ import { AirgapError, fail } from "../errors.js";
 import { fingerprint, formatNarInfo, type NarInfo } from "../nix/narinfo.js";
 import { formatPublicKey, generateSecretKey, type SecretKey, signFingerprint } from "../nix/signature.js";
 import { parseStorePath } from "../nix/store-path.js";
-import { removeTree, withDiskErrors } from "./files.js";
+import { READ_SAFELY, removeTree, withDiskErrors } from "./files.js";
 
 /** Bytes of blobs that are copied out of a tar at a time, unless one alone is larger. */
 export const MAX_BATCH_BYTES = 256 * 1024 * 1024;
 const COPY_SIZE = 1024 * 1024;
-/** What was put in the medium's place since is not followed, or waited for. */
-const SAFELY = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 /** Small files written between two looks at what else there is to do. */
 const AT_ONCE = 200;
 
@@ -168,7 +158,7 @@ async function copyBlobs(blobs: Iterable<Blob>, folder: string, signal: AbortSig
 }
 
 async function copySmall({ name, path, offset, size }: Blob, to: string): Promise<void> {
-  const source = openSync(path, SAFELY);
+  const source = openSync(path, READ_SAFELY);
   try {
     const buffer = Buffer.alloc(size);
     if (readSync(source, buffer, 0, size, offset) !== size) shorter(path);
@@ -180,7 +170,7 @@ async function copySmall({ name, path, offset, size }: Blob, to: string): Promis
 }
 
 async function copyLarge({ name, path, offset, size }: Blob, to: string, signal: AbortSignal): Promise<void> {
-  const fd = openSync(path, SAFELY);
+  const fd = openSync(path, READ_SAFELY);
   const source = createReadStream(path, {
     fd,
     start: offset,

@@ -3,12 +3,12 @@
  * a tree on disk. Synchronous.
  */
 import { createHash, type Hash as Hasher } from "node:crypto";
-import { closeSync, constants, openSync, readSync } from "node:fs";
+import { closeSync, openSync, readSync } from "node:fs";
 import { AirgapError, fail } from "../errors.js";
 import { formatSri, hashFromDigest } from "../nix/hash.js";
 import { NarParser, type NarVisitor } from "../nix/nar.js";
 import type { TreeEntry } from "./disk-nar.js";
-import { asDiskError } from "./files.js";
+import { asDiskError, READ_SAFELY } from "./files.js";
 import { ZstdDecoder } from "./zstd.js";
 
 const READ_SIZE = 256 * 1024;
@@ -70,7 +70,7 @@ function lister(entries: TreeEntry[]): NarVisitor {
 /** Each valid until the next. */
 function* pieces({ path, offset, size }: BlobNar["file"]): Generator<Buffer> {
   try {
-    const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const file = openSync(path, READ_SAFELY);
     try {
       const buffer = Buffer.alloc(READ_SIZE);
       for (let at = 0; at < size; ) {

@@ -9,12 +9,9 @@ import type { Approval, Statement } from "../generated/types.js";
 import { validateApproval } from "../generated/validators.js";
 import { excerpt } from "../nix/excerpt.js";
 import type { PublicKey, SecretKey } from "../nix/signature.js";
-import { PAYLOAD_TYPE, signPayload, verifyPayload } from "./dsse.js";
+import { MAX_ENVELOPE, PAYLOAD_TYPE, signPayload, verifyPayload } from "./dsse.js";
 import { keyHash, keyHint } from "./keys.js";
 import { formatStatement, parseStatement } from "./statement.js";
-
-/** Cap on an approval's bytes. */
-export const MAX_APPROVAL = 64 * 1024;
 
 const MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json";
 const FILE_NAME = /^approvals\/([a-z0-9][a-z0-9._-]{0,31})-([0-9a-f]{32})\.sigstore\.json$/;
@@ -186,7 +183,7 @@ function checkSigned(
 
 /** Throws APPROVAL_MALFORMED, JSON_INVALID, JSON_NOT_CANONICAL. */
 function parseEnvelope(bytes: Uint8Array): Envelope {
-  const value: unknown = parseCanonicalJson(bytes, { maxBytes: MAX_APPROVAL });
+  const value: unknown = parseCanonicalJson(bytes, { maxBytes: MAX_ENVELOPE });
   if (!validateApproval(value)) {
     const [error] = validateApproval.errors ?? [];
     return fail("APPROVAL_MALFORMED", {

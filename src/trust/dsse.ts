@@ -5,6 +5,12 @@ import type { PublicKey, SecretKey } from "../nix/signature.js";
 /** The only payload type of this format: in-toto statements. */
 export const PAYLOAD_TYPE = "application/vnd.in-toto+json";
 
+/**
+ * Bytes of a file with one envelope, and so of its payload. A thousand such are read, and held, before anybody is trusted: this
+ * times their number is what a stranger can make us hold. A real one has 1.3 KB.
+ */
+export const MAX_ENVELOPE = 64 * 1024;
+
 /** Pre-authentication encoding (DSSE 1.0): `DSSEv1 <length> <type> <length> <payload>`, lengths in bytes. */
 export function preAuthEncoding(payload: Uint8Array): Buffer {
   const head = `DSSEv1 ${PAYLOAD_TYPE.length} ${PAYLOAD_TYPE} ${payload.length} `;

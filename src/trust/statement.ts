@@ -8,9 +8,7 @@ import type { BundleDocument, Statement } from "../generated/types.js";
 import { validateStatement } from "../generated/validators.js";
 import { excerpt } from "../nix/excerpt.js";
 import { isTime } from "../time.js";
-
-/** Cap on a statement's bytes; the approval that holds it has the same. */
-const MAX_STATEMENT = 64 * 1024;
+import { MAX_ENVELOPE } from "./dsse.js";
 
 /** The predicate's fields that must be the document's own. */
 const BOUND = ["product", "release", "sequence", "systems", "tier"] as const;
@@ -57,7 +55,7 @@ export function formatStatement(statement: Statement): Buffer {
 /** Throws APPROVAL_MALFORMED; its cause says what is wrong with the JSON. */
 export function parseStatement(payload: Uint8Array): Statement {
   try {
-    return checkStatement(parseCanonicalJson(payload, { maxBytes: MAX_STATEMENT }));
+    return checkStatement(parseCanonicalJson(payload, { maxBytes: MAX_ENVELOPE }));
   } catch (error) {
     if (!(error instanceof AirgapError) || error.code === "APPROVAL_MALFORMED") throw error;
     return fail("APPROVAL_MALFORMED", error.details, { cause: error });

@@ -1,5 +1,4 @@
 /** Finds Nix and runs it with a fixed environment; turns its log into events and its failures into NIX_FAILED. */
-import { realpathSync } from "node:fs";
 import { access, constants, realpath, stat } from "node:fs/promises";
 import { delimiter, dirname, isAbsolute, join } from "node:path";
 import { fail } from "../../errors.js";
@@ -108,7 +107,7 @@ export async function tryNix(
   });
   const said = errors.length > 0 ? errors : tail.slice(-20);
   const message = [...said, ...built.slice(-10).map((line) => `> ${line}`)].join("\n");
-  if (result.code !== 0) refuseFullDisk(message, args);
+  if (result.code !== 0) await refuseFullDisk(message, args);
   if (result.signal !== null) {
     // As by a system that is short of memory: no answer to what was asked.
     fail("NIX_FAILED", {
@@ -124,14 +123,14 @@ export async function tryNix(
 const FULL = /No space left on device|Disk quota exceeded|database or disk is full|File too large/;
 
 /** A full disk says nothing about flake or bundle, whatever came of it. */
-function refuseFullDisk(message: string, args: readonly string[]): void {
+async function refuseFullDisk(message: string, args: readonly string[]): Promise<void> {
   const actual = message.split("\n").find((line) => FULL.test(line));
   if (actual === undefined) return;
   const option = (name: string) => (args.includes(name) ? args[args.indexOf(name) + 1] : undefined);
   const place = option("--to") ?? option("--store") ?? "/nix/store";
   // A cache is given by a link in TMPDIR.
   const folder = /^file:\/\/([^?]+)/.exec(place)?.[1];
-  const subject = folder === undefined ? place : realpathSync(folder);
+  const subject = folder === undefined ? place : await realpath(folder);
   fail("NO_SPACE", {
     subject,
     actual,

@@ -5,7 +5,7 @@
 import { mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { blobName, narinfoName } from "../../bundle/layout.js";
-import { AirgapError, CODES, EXIT, fail } from "../../errors.js";
+import { AirgapError, EXIT, fail } from "../../errors.js";
 import type { Path } from "../../generated/types.js";
 import { exists, removeTree, withDiskErrors } from "../../host/files.js";
 import { withLock } from "../../host/lock.js";
@@ -130,7 +130,7 @@ async function isAsPlanned(file: string, path: PlannedPath): Promise<boolean> {
   try {
     return differences(await readNarInfo(file), path) === null;
   } catch (error) {
-    if (error instanceof AirgapError && CODES[error.code].exit === EXIT.malformed) return false;
+    if (error instanceof AirgapError && error.exit === EXIT.malformed) return false;
     throw error;
   }
 }
