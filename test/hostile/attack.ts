@@ -40,40 +40,34 @@ export interface TarAttack extends Refusal {
 
 type Codes = Code | readonly Code[];
 
-/** `attacks("5", [name, exit, code or codes, change], …)`: one line an attack. */
-export function attacks(
+/** One line: name, exit, code or codes, and what it does. */
+type Row<A extends { readonly change: unknown }> = readonly [
+  name: string,
+  exit: number,
+  codes: Codes,
+  change: A["change"],
+];
+
+/** `attacks("5 mix and match", [name, exit, codes, change], …)`: on the files of a bundle of either form. */
+export const attacks = (threat: string, ...rows: Row<Attack>[]): Attack[] => made(threat, "both", rows);
+
+export const directoryAttacks = (threat: string, ...rows: Row<DirectoryAttack>[]): DirectoryAttack[] =>
+  made(threat, "directory", rows);
+
+export const tarAttacks = (threat: string, ...rows: Row<TarAttack>[]): TarAttack[] =>
+  made(threat, "tar", rows);
+
+function made<F extends string, C>(
   threat: string,
-  ...list: (readonly [name: string, exit: number, codes: Codes, change: Attack["change"]])[]
-): Attack[] {
-  return list.map(([name, exit, codes, change]) => ({
-    form: "both",
-    ...refusal(threat, name, exit, codes),
+  form: F,
+  rows: readonly (readonly [name: string, exit: number, codes: Codes, change: C])[],
+): (Refusal & { readonly form: F; readonly change: C })[] {
+  return rows.map(([name, exit, codes, change]) => ({
+    threat,
+    name,
+    exit,
+    codes: typeof codes === "string" ? [codes] : [...codes].sort(),
+    form,
     change,
   }));
-}
-
-export function directoryAttacks(
-  threat: string,
-  ...list: (readonly [name: string, exit: number, codes: Codes, change: DirectoryAttack["change"]])[]
-): DirectoryAttack[] {
-  return list.map(([name, exit, codes, change]) => ({
-    form: "directory",
-    ...refusal(threat, name, exit, codes),
-    change,
-  }));
-}
-
-export function tarAttacks(
-  threat: string,
-  ...list: (readonly [name: string, exit: number, codes: Codes, change: TarAttack["change"]])[]
-): TarAttack[] {
-  return list.map(([name, exit, codes, change]) => ({
-    form: "tar",
-    ...refusal(threat, name, exit, codes),
-    change,
-  }));
-}
-
-function refusal(threat: string, name: string, exit: number, codes: Codes): Refusal {
-  return { threat, name, exit, codes: typeof codes === "string" ? [codes] : [...codes].sort() };
 }

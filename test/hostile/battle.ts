@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { Code } from "../../src/errors.js";
 import type { RestoreReceipt, VerifyReport } from "../../src/generated/types.js";
-import { generateSecretKey, parseSecretKey, type SecretKey } from "../../src/nix/signature.js";
+import { generateSecretKey, parseSecretKey } from "../../src/nix/signature.js";
 import { cliJson, type Outcome } from "../support/cli.js";
 import { Packed } from "../support/packed.js";
 import type { Attack, DirectoryAttack, Means, TarAttack } from "./attack.js";
@@ -22,13 +22,19 @@ export interface Battlefield extends Means {
   readonly good: Victim;
 }
 
-/** The product, packed with all of its sources, and a later release of it. */
-export async function makeBattlefield(): Promise<Battlefield> {
+/** The product, packed with all of its sources, and the key that signed it. */
+export async function packGood(): Promise<Pick<Battlefield, "packed" | "good" | "packer">> {
   const packed = await Packed.make();
   const good = Victim.read(await packed.pack("good", ["default"], "--tier", "source"));
+  const packer = parseSecretKey(readFileSync(packed.path("packer-1.sec"), "utf8").trim());
+  return { packed, good, packer };
+}
+
+/** The same, and a later release of it. */
+export async function makeBattlefield(): Promise<Battlefield> {
+  const { packed, good, packer } = await packGood();
   const later = ["--tier", "build", "--release", "1.5.0", "--sequence", `${good.document.sequence + 1}`];
   const other = Victim.read(await packed.pack("other", ["default", "libpump"], ...later));
-  const packer: SecretKey = parseSecretKey(readFileSync(packed.path("packer-1.sec"), "utf8").trim());
   return { packed, good, other, packer, stranger: generateSecretKey("packer-1", new Uint8Array(32).fill(7)) };
 }
 

@@ -83,10 +83,14 @@ describe("a directory whose blob is changed as Nix begins to import", () => {
     ["a second frame after it", (blob) => `cat ${blobOf(other)} >> ${blob}`, ["BLOB_SIZE"]],
   ];
   const blobOf = ({ blob }: Path) => join(directory, "blobs/sha256", blob);
+  const copyOfDirectory = (): string => {
+    const copy = packed.path(`copy-${runs}`);
+    cpSync(directory, copy, { recursive: true });
+    return copy;
+  };
 
   it.each(cases)("for %s", async (_, script, expected, exit = 11) => {
-    const bundle = packed.path(`copy-${runs}`);
-    cpSync(directory, bundle, { recursive: true });
+    const bundle = copyOfDirectory();
     const blob = join(bundle, "blobs/sha256", victim.blob);
     const { code, json, codes, store } = await restore({
       bundle,
@@ -110,8 +114,7 @@ describe("a directory whose blob is changed as Nix begins to import", () => {
   });
 
   it("and changed back afterwards", async () => {
-    const bundle = packed.path(`copy-${runs}`);
-    cpSync(directory, bundle, { recursive: true });
+    const bundle = copyOfDirectory();
     const blob = join(bundle, "blobs/sha256", victim.blob);
     const { code, json, codes, store } = await restore({
       bundle,
@@ -125,8 +128,7 @@ describe("a directory whose blob is changed as Nix begins to import", () => {
   });
 
   it("while narinfos and document are not read again, so that changing them changes nothing", async () => {
-    const bundle = packed.path(`copy-${runs}`);
-    cpSync(directory, bundle, { recursive: true });
+    const bundle = copyOfDirectory();
     const { code, json } = await restore({
       bundle,
       when: '*" --version "*',

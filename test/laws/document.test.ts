@@ -2,16 +2,17 @@
  * Whoever holds the right key can sign what they like; still any one value of the document changed, with everything that
  * follows from it made to fit, is refused, unless it is a claim that nothing in a bundle can prove. Those are listed here.
  */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, it } from "vitest";
 import type { BundleDocument } from "../../src/generated/types.js";
-import { parseSecretKey, type SecretKey } from "../../src/nix/signature.js";
+import type { SecretKey } from "../../src/nix/signature.js";
 import { verify } from "../../src/ops/verify.js";
-import { Victim } from "../hostile/victim.js";
+import { packGood } from "../hostile/battle.js";
+import type { Victim } from "../hostile/victim.js";
 import { testContext } from "../support/bundle.js";
-import { Packed } from "../support/packed.js";
+import type { Packed } from "../support/packed.js";
 
 let packed: Packed;
 let good: Victim;
@@ -19,9 +20,7 @@ let packer: SecretKey;
 let work: string;
 
 beforeAll(async () => {
-  packed = await Packed.make();
-  good = Victim.read(await packed.pack("good", ["default"], "--tier", "source"));
-  packer = parseSecretKey(readFileSync(packed.path("packer-1.sec"), "utf8").trim());
+  ({ packed, good, packer } = await packGood());
   work = mkdtempSync(join(tmpdir(), "airgap-laws-"));
 });
 afterAll(() => {

@@ -11,13 +11,13 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { classify } from "../../src/bundle/layout.js";
 import { EXIT } from "../../src/errors.js";
 import type { VerifyReport } from "../../src/generated/types.js";
-import { type PublicKey, parseSecretKey } from "../../src/nix/signature.js";
+import type { PublicKey, SecretKey } from "../../src/nix/signature.js";
 import { verify } from "../../src/ops/verify.js";
-import { treeOf } from "../hostile/battle.js";
-import { Victim } from "../hostile/victim.js";
+import { packGood, treeOf } from "../hostile/battle.js";
+import type { Victim } from "../hostile/victim.js";
 import { testContext } from "../support/bundle.js";
-import { runProgram } from "../support/cli.js";
-import { Packed } from "../support/packed.js";
+import { RELEASE, runProgram } from "../support/cli.js";
+import type { Packed } from "../support/packed.js";
 
 const SAMPLES = Number(process.env["SAMPLES"] ?? 1);
 const SEED = Number(process.env["SEED"] ?? 20261125);
@@ -30,9 +30,9 @@ let directory: string;
 let tar: string;
 
 beforeAll(async () => {
-  packed = await Packed.make();
-  good = Victim.read(await packed.pack("good", ["default"], "--tier", "source"));
-  publicKey = parseSecretKey(readFileSync(packed.path("packer-1.sec"), "utf8").trim()).publicKey;
+  let packer: SecretKey;
+  ({ packed, good, packer } = await packGood());
+  publicKey = packer.publicKey;
   work = mkdtempSync(join(tmpdir(), "airgap-laws-"));
   directory = good.write(work, "directory");
   tar = good.write(work, "tar");
@@ -122,7 +122,7 @@ describe("a directory", () => {
       const report = await verified(directory);
       renameSync(join(directory, renamed), join(directory, name));
       const expected = classify(name) === "approval" ? EXIT.trust : EXIT.malformed;
-      expect([name, report.exit]).toEqual([name, isInDocs(renamed) ? EXIT.integrity : expected]);
+      expect([name, report.exit]).toEqual([name, classify(renamed) === "doc" ? EXIT.integrity : expected]);
     }
   });
 
@@ -179,26 +179,19 @@ describe("verify", () => {
       const before = treeOf(work);
       await verified(bundle);
       expect(treeOf(work)).toEqual(before);
-      const key = `${publicKey.name}:${readFileSync(packed.path("packer-1.pub"), "utf8").trim().split(":")[1]}`;
       // All of the machine read-only, the folder for temporary files too.
       const script = 'mount -o remount,bind,ro / && ! touch "$1.x" 2>/dev/null && shift && exec "$@"';
       const argv = ["unshare", "--mount", "--net", "sh", "-ec", script, "sh", bundle];
       const { code, stderr } = await runProgram([
         ...argv,
         process.execPath,
-        RELEASE_FILE,
+        RELEASE,
         "verify",
         bundle,
         "--public-key",
-        key,
+        packed.publicKey,
       ]);
       expect([code, stderr.includes("rror")]).toEqual([0, false]);
     }
   });
 });
-
-const RELEASE_FILE = join(import.meta.dirname, "../../dist/release/nix-airgap.mjs");
-
-function isInDocs(name: string): boolean {
-  return classify(name) === "doc";
-}
