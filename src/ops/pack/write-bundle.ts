@@ -129,7 +129,8 @@ function completeDocument(
 ): BundleDocument {
   const blobs = new Map(paths.map((path) => [path.blob, path.blobSize]));
   const signed = paths.map((path) => {
-    if (secretKey === undefined) return path;
+    // A content-addressed name says what it holds: Nix asks for no signature, and each takes a verifier 60 µs.
+    if (secretKey === undefined || path.ca !== null) return path;
     const signature = signFingerprint(fingerprint({ ...path, narHash: parseSri(path.narHash) }), secretKey);
     return { ...path, signatures: [...new Set([...path.signatures, signature])].sort() };
   });
