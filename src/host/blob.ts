@@ -9,7 +9,8 @@ import { AirgapError, type Finding } from "../errors.js";
 import { ReferenceScanner } from "../nix/references.js";
 import { asDiskError, errorCode, READ_SAFELY } from "./files.js";
 import { findingOf, type NarContents, NarReading, type NarRequest } from "./nar-reading.js";
-import { wantsLargeWindow, ZstdDecoder } from "./zstd.js";
+import { ZstdDecoder } from "./zstd/decoder.js";
+import { wantsLargeWindow } from "./zstd/frame.js";
 
 const READ_SIZE = 256 * 1024;
 /** A blob that was refused is read on for the sake of its hash, which tells damage from intent; but not for ever. */

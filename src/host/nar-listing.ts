@@ -9,7 +9,7 @@ import { formatSri, hashFromDigest } from "../nix/hash.js";
 import { NarParser, type NarVisitor } from "../nix/nar.js";
 import type { TreeEntry } from "./disk-nar.js";
 import { asDiskError, READ_SAFELY } from "./files.js";
-import { ZstdDecoder } from "./zstd.js";
+import { ZstdDecoder } from "./zstd/decoder.js";
 
 const READ_SIZE = 256 * 1024;
 /** One for all: what a large frame took is given back only when it is collected. */

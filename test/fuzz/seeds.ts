@@ -2,7 +2,7 @@
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { walkTar } from "../../src/bundle/tar.js";
-import { ZstdDecoder } from "../../src/host/zstd.js";
+import { ZstdDecoder } from "../../src/host/zstd/decoder.js";
 
 /** Tests and scripts run in the top folder; this file may be bundled elsewhere. */
 const VECTORS = resolve("test/vectors");

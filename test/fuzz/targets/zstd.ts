@@ -1,7 +1,7 @@
 /** The zstd frame: one content, however it is read. What that content is, is of no matter here. */
 import { createHash } from "node:crypto";
 import type { Code } from "../../../src/errors.js";
-import { ZstdDecoder } from "../../../src/host/zstd.js";
+import { ZstdDecoder } from "../../../src/host/zstd/decoder.js";
 import type { Target } from "../fuzz.js";
 import { goldenBlobs } from "../seeds.js";
 import { ACCEPTED, pieces, refusalOf, requireLaw } from "./laws.js";

@@ -2,7 +2,10 @@ import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import * as fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
-import { MAX_OUTPUT_PIECE, ZstdDecoder } from "../../src/host/zstd.js";
+import { ZstdDecoder } from "../../../src/host/zstd/decoder.js";
+import { MAX_OUTPUT_PIECE, type ZstdEngine } from "../../../src/host/zstd/engine.js";
+import { hasNativeZstd, NativeZstd } from "../../../src/host/zstd/native.js";
+import { WasmZstd } from "../../../src/host/zstd/wasm.js";
 
 /** As the zstd command compresses a stream, without knowing its size: the way Nix does it. */
 function zstd(content: Uint8Array, ...options: string[]): Buffer {
@@ -13,7 +16,9 @@ function zstd(content: Uint8Array, ...options: string[]): Buffer {
   });
 }
 
-const decoder = new ZstdDecoder();
+const engines: [string, () => ZstdEngine][] = [["wasm", () => new WasmZstd()]];
+if (hasNativeZstd()) engines.push(["Node's own", () => new NativeZstd()]);
+let decoder: ZstdDecoder;
 
 function decode(...chunks: Uint8Array[]): Buffer {
   const pieces: Buffer[] = [];
@@ -35,7 +40,16 @@ beforeAll(() => {
   frame = zstd(text);
 });
 
-describe("zstd decoder", () => {
+it("has Node's own zstd where the tests know it", () => {
+  const [major] = process.versions.node.split(".");
+  expect(hasNativeZstd()).toBe(["22", "24", "26"].includes(major!));
+});
+
+describe.each(engines)("zstd decoder by %s", (_name, makeEngine) => {
+  beforeAll(() => {
+    decoder = new ZstdDecoder(makeEngine);
+  });
+
   it("gives back what the zstd command compressed, at several levels and sizes", () => {
     for (const size of [0, 1, 127, 128, 131_071, 131_072, 131_073, 1_000_000]) {
       const content = Buffer.concat([text.subarray(0, size / 2), randomBytes(Math.ceil(size / 2))]);
@@ -139,6 +153,13 @@ describe("zstd decoder", () => {
       }),
       { numRuns: 400 },
     );
+  });
+
+  it("gives its memory back after a large window, and decodes on", () => {
+    const large = zstd(text, "--long=27");
+    for (const bytes of [large, large, frame, large, frame]) expect(decode(bytes).equals(text)).toBe(true);
+    expect(() => decode(large.subarray(0, 100))).toThrow(refusal("ZSTD_INVALID"));
+    expect(decode(frame).equals(text)).toBe(true);
   });
 
   it("can be left in the middle of a frame", () => {
