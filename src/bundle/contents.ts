@@ -27,7 +27,8 @@ export function contentsOf(
   documentBytes: Buffer,
   approvals: ReadonlyMap<string, Buffer>,
 ): Contents {
-  const oci = ociView(document, documentBytes, approvals);
+  const cache = cacheView(document);
+  const oci = ociView(document, documentBytes, approvals, cache);
   const files = new Map<string, ExpectedFile>();
   for (const { blob, blobSize } of document.paths) files.set(blobName(blob), { size: blobSize });
   for (const { name, sha256, size } of document.docs) {
@@ -35,7 +36,7 @@ export function contentsOf(
     if (oci !== null) files.set(blobName(sha256), { size });
   }
   files.set(DOCUMENT_NAME, documentBytes);
-  for (const view of [cacheView(document), approvals, oci?.files ?? []]) {
+  for (const view of [cache, approvals, oci?.files ?? []]) {
     for (const [name, bytes] of view) files.set(name, bytes);
   }
   const tailBlobs = oci?.tailBlobs ?? new Set<string>();

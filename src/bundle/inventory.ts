@@ -13,19 +13,28 @@ import type { Descriptor } from "./oci.js";
 /** Small files read at once: a narinfo each on their own takes 20,000 round trips to the disk. */
 const READ_AT_ONCE = 64;
 
-/** V5. Throws DISK when the medium fails or changes meanwhile, and INTERRUPTED. */
+/** Files that V5 compares: what the document and the approvals give, apart from those themselves. */
+export function derivedFiles({ files }: Contents): [name: string, expected: Buffer][] {
+  return [...files].filter(
+    (file): file is [string, Buffer] => Buffer.isBuffer(file[1]) && isDerived(file[0]),
+  );
+}
+
+/**
+ * V5. `equal`: names of files that are known to have the bytes that they should have; they are not read.
+ * Throws DISK when the medium fails or changes meanwhile, and INTERRUPTED.
+ */
 export async function checkDerived(
   medium: Medium,
   contents: Contents,
-  signal: AbortSignal,
+  { equal, signal }: { readonly equal: ReadonlySet<string>; readonly signal: AbortSignal },
 ): Promise<{ readonly findings: readonly Finding[]; readonly checked: number }> {
   const findings: Finding[] = [];
-  const derived = [...contents.files].filter(
-    (file): file is [string, Buffer] => Buffer.isBuffer(file[1]) && isDerived(file[0]),
-  );
-  for (let i = 0; i < derived.length; i += READ_AT_ONCE) {
+  const derived = derivedFiles(contents);
+  const doubtful = derived.filter(([name]) => !equal.has(name));
+  for (let i = 0; i < doubtful.length; i += READ_AT_ONCE) {
     if (signal.aborted) fail("INTERRUPTED");
-    const batch = derived.slice(i, i + READ_AT_ONCE);
+    const batch = doubtful.slice(i, i + READ_AT_ONCE);
     const answers = await Promise.all(
       batch.map(([name, expected]) =>
         name === INDEX_NAME
@@ -38,16 +47,18 @@ export async function checkDerived(
   return { findings, checked: derived.length };
 }
 
-/** Blobs of NARs, and docs, that are absent or of another size: their contents need no look. By file name. */
-export function checkPresence(medium: Medium, contents: Contents): Map<string, Finding> {
+/** Of files that the document names by hash: those that are absent or of another size, and need no look. By name. */
+export function checkPresence(
+  medium: Medium,
+  expected: Iterable<readonly [name: string, size: number]>,
+): Map<string, Finding> {
   const findings = new Map<string, Finding>();
-  for (const [subject, expected] of contents.files) {
-    if (Buffer.isBuffer(expected)) continue;
+  for (const [subject, size] of expected) {
     const file = medium.files.get(subject);
     if (file === undefined) {
       findings.set(subject, { code: "BLOB_MISSING", subject });
-    } else if (file.size !== expected.size) {
-      const sizes = { expected: `${expected.size} bytes`, actual: `${file.size} bytes` };
+    } else if (file.size !== size) {
+      const sizes = { expected: `${size} bytes`, actual: `${file.size} bytes` };
       findings.set(subject, { code: "BLOB_SIZE", subject, ...sizes });
     }
   }
@@ -61,28 +72,32 @@ export function checkUnlisted(medium: Medium, contents: Contents): Finding[] {
 }
 
 /**
- * The contents of docs, each as its own file and as a blob. `skip`: names that `checkPresence` found wrong.
+ * The docs, each as its own file and as a blob. `contents`: false for presence and size only.
  * Throws DISK and FILE_TYPE when the medium changed since it was opened, and INTERRUPTED.
  */
 export async function checkDocs(
   medium: Medium,
   { docs }: BundleDocument,
-  options: {
-    readonly contents: Contents;
-    readonly skip: ReadonlyMap<string, unknown>;
-    readonly signal: AbortSignal;
-  },
+  files: Contents["files"],
+  options: { readonly contents: boolean; readonly signal: AbortSignal },
 ): Promise<{ readonly findings: readonly Finding[]; readonly checked: number }> {
-  const findings: Finding[] = [];
+  const names = docs.flatMap(({ name, sha256, size }) =>
+    [docName(name), blobName(sha256)]
+      .filter((file) => files.has(file))
+      .map((file) => ({ file, sha256, size })),
+  );
+  const absent = checkPresence(
+    medium,
+    names.map(({ file, size }) => [file, size]),
+  );
+  const findings = [...absent.values()];
   let checked = 0;
-  for (const { name, sha256: expected } of docs) {
-    for (const subject of [docName(name), blobName(expected)]) {
-      const file = medium.files.get(subject);
-      if (!options.contents.files.has(subject) || options.skip.has(subject) || file === undefined) continue;
-      const actual = await hashOfFile(file, options.signal);
-      if (actual !== expected) findings.push({ code: "BLOB_HASH", subject, expected, actual });
-      checked++;
-    }
+  for (const { file: subject, sha256: expected } of names) {
+    const file = medium.files.get(subject);
+    if (!options.contents || file === undefined || absent.has(subject)) continue;
+    const actual = await hashOfFile(file, options.signal);
+    if (actual !== expected) findings.push({ code: "BLOB_HASH", subject, expected, actual });
+    checked++;
   }
   return { findings, checked };
 }

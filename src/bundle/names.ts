@@ -27,22 +27,36 @@ export interface ContentDemand {
   readonly hash: Hash;
 }
 
+/** V7, item 1, as far as the document tells: content-addressed names follow from their addresses. */
+export function checkAddresses(document: BundleDocument): {
+  readonly findings: readonly Finding[];
+  /** What contents must have for that; by store path. */
+  readonly demands: ReadonlyMap<string, readonly ContentDemand[]>;
+} {
+  const findings: Finding[] = [];
+  const demands = new Map<string, ContentDemand[]>();
+  for (const path of document.paths) {
+    if (path.ca === null) continue;
+    const wanted: ContentDemand[] = [];
+    findings.push(...checkContentAddress(path, path.ca, wanted));
+    if (wanted.length > 0) demands.set(path.storePath, wanted);
+  }
+  return { findings, demands };
+}
+
 export interface Names {
   readonly findings: readonly Finding[];
   /** Paths whose name nothing in the bundle proves, sorted: only the approval stands for them. */
   readonly unproven: readonly string[];
-  /** By store path. */
-  readonly demands: ReadonlyMap<string, readonly ContentDemand[]>;
 }
 
 /**
- * V7, items 1 and 3 to 5. `complete`: all derivations of the tier are in `packed` (checkClosure tells).
+ * V7, items 3 to 5. `complete`: all derivations of the tier are in `packed` (checkClosure tells).
  * Without them outputs are not proven, which is no finding of its own.
  */
 export function checkNames(document: BundleDocument, packed: PackedDerivations, complete: boolean): Names {
   const findings: Finding[] = [];
   const unproven: string[] = [];
-  const demands = new Map<string, ContentDemand[]>();
   const { findings: wrongOutputs, proven } = checkOutputPaths(packed.byPath);
   findings.push(
     ...wrongOutputs,
@@ -51,12 +65,8 @@ export function checkNames(document: BundleDocument, packed: PackedDerivations, 
   );
 
   for (const path of document.paths) {
-    const wanted: ContentDemand[] = [];
     const output = packed.outputs.get(path.storePath);
-    if (path.ca !== null) findings.push(...checkContentAddress(path, path.ca, wanted));
     if (output?.output.kind === "fixed") findings.push(...checkFixedOutput(path, output.output));
-    if (wanted.length > 0) demands.set(path.storePath, wanted);
-
     if (path.ca !== null) continue;
     if (path.storePath.endsWith(".drv") || path.kinds.includes("flake")) {
       findings.push({ code: "CA_PATH", subject: path.storePath, expected: "a content address" });
@@ -69,7 +79,7 @@ export function checkNames(document: BundleDocument, packed: PackedDerivations, 
       findings.push({ code: "OUTPUT_UNPROVEN", subject: path.storePath });
     }
   }
-  return { findings, unproven, demands };
+  return { findings, unproven };
 }
 
 /**

@@ -5,7 +5,6 @@
 import { createHash } from "node:crypto";
 import { formatJson } from "../canonical-json.js";
 import type { BundleDocument } from "../generated/types.js";
-import { cacheView } from "./derived.js";
 import { blobName, INDEX_NAME, OCI_LAYOUT_NAME, VERIFY_NAME } from "./layout.js";
 import { tarBytes } from "./tar.js";
 
@@ -38,13 +37,14 @@ export interface Descriptor {
 }
 
 /**
- * `approvals`: by full name in the bundle. Null where the bundle has too many blobs for a manifest; that does not
+ * `approvals`: by full name in the bundle. `cache`: the cache view. Null where the bundle has too many blobs for a manifest; that does not
  * depend on approvals, so that a signature never takes the view away.
  */
 export function ociView(
   document: BundleDocument,
   documentBytes: Buffer,
   approvals: ReadonlyMap<string, Buffer>,
+  cache: ReadonlyMap<string, Buffer>,
 ): OciView | null {
   const nars = new Map(document.paths.map(({ blob, blobSize }) => [blob, blobSize]));
   if (nars.size + document.docs.length + 2 > MAX_LAYERS) return null;
@@ -58,7 +58,7 @@ export function ociView(
   const config = addBlob(EMPTY_CONFIG, Buffer.from("{}"));
   const layers: Descriptor[] = [
     addBlob(DOCUMENT, documentBytes),
-    addBlob(NARINFOS, narinfoTar(document)),
+    addBlob(NARINFOS, narinfoTar(cache)),
     ...document.docs.map(({ mediaType, sha256, size }) => ({ digest: `sha256:${sha256}`, mediaType, size })),
     ...[...nars.keys()]
       .sort()
@@ -74,10 +74,9 @@ export function ociView(
 }
 
 /** The cache view without VERIFY.md: pulled and untarred beside the blobs it is a binary cache again. */
-function narinfoTar(document: BundleDocument): Buffer {
-  const view = cacheView(document);
-  view.delete(VERIFY_NAME);
-  return tarBytes([...view].sort(([a], [b]) => (a < b ? -1 : 1)));
+function narinfoTar(cache: ReadonlyMap<string, Buffer>): Buffer {
+  const members = [...cache].filter(([name]) => name !== VERIFY_NAME);
+  return tarBytes(members.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
 /** Compact, as registries count its bytes. Keys are in order already. */

@@ -6,7 +6,7 @@ import type { Finding } from "../errors.js";
 import type { Path } from "../generated/types.js";
 import { parseSri } from "../nix/hash.js";
 import { fingerprint } from "../nix/narinfo.js";
-import { type PublicKey, verifyFingerprint } from "../nix/signature.js";
+import { type PublicKey, verifyFingerprintAside } from "../nix/signature.js";
 
 export interface SignatureCount {
   readonly keyName: string;
@@ -15,7 +15,7 @@ export interface SignatureCount {
   readonly paths: number;
 }
 
-/** Fed path by path, since 20,000 signatures take two seconds. */
+/** Fed path by path; each signature takes 60 µs, on another thread. */
 export class PathSignatures {
   readonly findings: Finding[] = [];
   readonly #keys = new Map<string, PublicKey[]>();
@@ -26,13 +26,13 @@ export class PathSignatures {
     for (const key of publicKeys) this.#keys.set(key.name, [...(this.#keys.get(key.name) ?? []), key]);
   }
 
-  add(path: Path): void {
+  async add(path: Path): Promise<void> {
     if (path.signatures.length === 0 && path.ca === null) this.#local++;
     const names = new Set<string>();
     for (const signature of path.signatures) {
       const name = signature.slice(0, signature.indexOf(":"));
       const keys = this.#keys.get(name);
-      if (keys === undefined || this.#holds(path, signature, keys)) names.add(name);
+      if (keys === undefined || (await holds(path, signature, keys))) names.add(name);
       else this.findings.push({ code: "PATH_SIGNATURE", subject: path.storePath, actual: signature });
     }
     for (const name of names) this.#counts.set(name, (this.#counts.get(name) ?? 0) + 1);
@@ -52,9 +52,10 @@ export class PathSignatures {
   get local(): number {
     return this.#local;
   }
+}
 
-  #holds({ storePath, narHash, narSize, references }: Path, signature: string, keys: PublicKey[]): boolean {
-    const text = fingerprint({ storePath, narHash: parseSri(narHash), narSize, references });
-    return keys.some((key) => verifyFingerprint(text, signature, key));
-  }
+async function holds(path: Path, signature: string, keys: readonly PublicKey[]): Promise<boolean> {
+  const text = fingerprint({ ...path, narHash: parseSri(path.narHash) });
+  for (const key of keys) if (await verifyFingerprintAside(text, signature, key)) return true;
+  return false;
 }

@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { AirgapError, type Finding } from "../errors.js";
 import { ReferenceScanner } from "../nix/references.js";
+import type { FilePart } from "./file-part.js";
 import { asDiskError, errorCode, READ_SAFELY } from "./files.js";
 import { findingOf, type NarContents, NarReading, type NarRequest } from "./nar-reading.js";
 import { ZstdDecoder } from "./zstd/decoder.js";
@@ -19,7 +20,7 @@ const MAX_REFUSED = 1024 ** 3;
 export interface BlobJob extends NarRequest {
   readonly kind: "blob";
   /** Where the blob lies: a file of its own, or a part of a tar. */
-  readonly file: { readonly path: string; readonly offset: number; readonly size: number };
+  readonly file: FilePart;
   /** What the document says: hex SHA-256, and bytes. */
   readonly blob: string;
   readonly blobSize: number;
@@ -36,18 +37,26 @@ export interface BlobResult {
   readonly contents: NarContents | null;
 }
 
+export interface CheckerOptions {
+  /** Those of the store paths that jobs with `scan` look for. */
+  readonly hashParts: readonly string[];
+  /** Whether it may use the memory that a frame with a larger window than Nix's takes, up to 128 MiB. */
+  readonly largeWindows: boolean;
+}
+
 /** One per thread: buffers, the decoder and the scanner are used again for every blob. */
 export class BlobChecker {
   readonly #decoder = new ZstdDecoder();
   readonly #buffer = Buffer.alloc(READ_SIZE);
-  readonly #scanner: ReferenceScanner;
-  readonly #largeWindows: boolean;
+  #scanner = new ReferenceScanner([]);
+  #largeWindows = false;
 
-  /**
-   * `hashParts`: those of the store paths that jobs with `scan` look for. `largeWindows`: whether this one may use
-   * the memory that a frame with a larger window than Nix's takes, up to 128 MiB.
-   */
-  constructor(hashParts: Iterable<string>, { largeWindows }: { readonly largeWindows: boolean }) {
+  constructor(options: CheckerOptions) {
+    this.setUp(options);
+  }
+
+  /** For all blobs from now on. */
+  setUp({ hashParts, largeWindows }: CheckerOptions): void {
     this.#scanner = new ReferenceScanner(hashParts);
     this.#largeWindows = largeWindows;
   }

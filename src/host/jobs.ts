@@ -1,7 +1,11 @@
-/** What can be handed to a worker thread: checking a blob, hashing a path on disk. How jobs get there is pool.ts's. */
+/**
+ * What can be handed to a worker thread: checking a blob, hashing a path or a part of a file on disk. How jobs get there is
+ * pool.ts's.
+ */
 import { lstatSync } from "node:fs";
-import { BlobChecker, type BlobJob, type BlobResult } from "./blob.js";
+import { BlobChecker, type BlobJob, type BlobResult, type CheckerOptions } from "./blob.js";
 import { type DiskNar, hashPath } from "./disk-nar.js";
+import { type FilePart, type FileResult, hashFilePart } from "./file-part.js";
 
 export interface DiskJob {
   readonly kind: "disk";
@@ -10,34 +14,43 @@ export interface DiskJob {
   readonly narSize: number;
 }
 
-export type Job = BlobJob | DiskJob;
+export interface FileJob {
+  readonly kind: "file";
+  readonly file: FilePart;
+}
+
+export type Job = BlobJob | DiskJob | FileJob;
 /** For a path on disk null where there is nothing. */
-export type JobResult<J extends Job = Job> = J extends BlobJob ? BlobResult : DiskNar | null;
+export type JobResult<J extends Job = Job> = J extends BlobJob
+  ? BlobResult
+  : J extends DiskJob
+    ? DiskNar | null
+    : FileResult;
 
 /** The answer to a job that takes more memory than this runner may use. */
 export const TOO_LARGE = "too large";
 
-/** As BlobChecker takes them. */
-export interface RunnerOptions {
-  readonly hashParts: readonly string[];
-  readonly largeWindows: boolean;
-}
-
 /** Does one job after another, with buffers used again. One per thread. */
 export class JobRunner {
-  readonly #options: RunnerOptions;
+  #options: CheckerOptions = { hashParts: [], largeWindows: false };
   #checker: BlobChecker | undefined;
 
-  constructor(options: RunnerOptions) {
+  /** For all jobs from now on. */
+  setUp(options: CheckerOptions): void {
     this.#options = options;
+    this.#checker?.setUp(options);
   }
 
   /** @throws DISK, and for paths on disk FILE_TYPE */
   run(job: Job): JobResult | typeof TOO_LARGE {
-    if (job.kind === "blob") {
-      this.#checker ??= new BlobChecker(this.#options.hashParts, this.#options);
-      return this.#checker.check(job) ?? TOO_LARGE;
+    switch (job.kind) {
+      case "blob":
+        this.#checker ??= new BlobChecker(this.#options);
+        return this.#checker.check(job) ?? TOO_LARGE;
+      case "disk":
+        return lstatSync(job.path, { throwIfNoEntry: false }) === undefined ? null : hashPath(job.path);
+      case "file":
+        return hashFilePart(job.file);
     }
-    return lstatSync(job.path, { throwIfNoEntry: false }) === undefined ? null : hashPath(job.path);
   }
 }

@@ -1,175 +1,235 @@
 /**
- * Spreads jobs over worker threads: the largest first, tiny ones in batches. Few small ones are done right here,
- * since a thread takes 20 ms to start. Frames with a window larger than Nix's, up to 128 MiB, come last, all on one
- * thread: memory grows neither with their number nor with that of processors. What a job does is jobs.ts's.
+ * Spreads jobs over worker threads, in the order that schedule.ts gives. Few small ones are done right here, since a thread
+ * takes 50 ms to start. Frames with a window larger than Nix's, up to 128 MiB, come last, all on one thread: memory grows
+ * neither with their number nor with that of processors. What a job does is jobs.ts's.
  */
 import { availableParallelism } from "node:os";
 import { setImmediate } from "node:timers/promises";
 import { Worker } from "node:worker_threads";
 import { AirgapError } from "../errors.js";
+import type { CheckerOptions } from "./blob.js";
 import { type Job, type JobResult, JobRunner, TOO_LARGE } from "./jobs.js";
-import { WORKER_MARKER, type WorkerAnswer, type WorkerStart } from "./worker.js";
+import { batchesOf, workOf } from "./schedule.js";
+import { WORKER_MARKER, type WorkerAnswer, type WorkerStart, type WorkerTask } from "./worker.js";
 
 /** One worker needs about 60 MB, and more than this many no disk can feed. */
 const MAX_THREADS = 16;
-const MAX_BATCH_JOBS = 64;
-const MAX_BATCH_BYTES = 4 * 1024 * 1024;
-/** Up to this much is done without threads. */
+/** Up to this much is done without threads, where there are none yet. */
 const SMALL_RUN_JOBS = 200;
 const SMALL_RUN_BYTES = 8 * 1024 * 1024;
+/** Batches of tiny jobs that a thread may have before it: it need not wait while this thread is busy. */
+const AHEAD = 4;
 
-export interface PoolOptions<J extends Job> {
+export interface PoolOptions {
   /** The module that a worker begins in: see worker.ts. */
   readonly workerEntry: URL;
   readonly signal: AbortSignal;
-  /** Hash parts of the store paths that blobs are searched for. */
-  readonly hashParts?: readonly string[];
   /** As many as the machine has processors, unless given. */
   readonly threads?: number;
+}
+
+export interface RunOptions<J extends Job> {
+  /** Hash parts of the store paths that blobs are searched for. */
+  readonly hashParts?: readonly string[];
   /** Called once for each job as it ends, in any order. */
   readonly onResult?: (job: J, result: JobResult<J>) => void;
 }
 
-/**
- * Does all jobs; the results stand in the order of the jobs. Ends all of its threads, whatever happens.
- *
- * @throws INTERRUPTED on abort; what the first failing job throws (DISK, FILE_TYPE); a plain Error, hence a bug,
- * where a worker dies.
- */
+/** As `WorkerPool.run`, by a pool of its own. */
 export async function runJobs<J extends Job>(
   jobs: readonly J[],
-  options: PoolOptions<J>,
+  options: PoolOptions & RunOptions<J>,
 ): Promise<JobResult<J>[]> {
-  const bytes = jobs.reduce((sum, job) => sum + workOf(job), 0);
-  const isSmall = jobs.length < SMALL_RUN_JOBS && bytes <= SMALL_RUN_BYTES;
-  const results = new Array<JobResult<J>>(jobs.length);
-  const settle = (index: number, result: JobResult): void => {
-    // A runner answers each kind of job with the result of that kind.
-    const own = result as JobResult<J>;
-    results[index] = own;
-    options.onResult?.(jobs[index]!, own);
-  };
-  if (isSmall) await runHere(jobs, options, settle);
-  else await runOnWorkers(jobs, options, settle);
-  return results;
-}
-
-type Surroundings = Omit<PoolOptions<Job>, "onResult">;
-type Settle = (index: number, result: JobResult) => void;
-
-async function runHere(
-  jobs: readonly Job[],
-  { signal, hashParts = [] }: Surroundings,
-  settle: Settle,
-): Promise<void> {
-  const runner = new JobRunner({ hashParts, largeWindows: true });
-  for (const [index, job] of jobs.entries()) {
-    // Lets signals in.
-    await setImmediate();
-    if (signal.aborted) throw new AirgapError("INTERRUPTED");
-    const result = runner.run(job);
-    if (result !== TOO_LARGE) settle(index, result);
-  }
-}
-
-async function runOnWorkers(jobs: readonly Job[], surroundings: Surroundings, settle: Settle): Promise<void> {
-  const large: number[] = [];
-  const settleOrKeep = (index: number, result: JobResult | typeof TOO_LARGE): void => {
-    if (result === TOO_LARGE) large.push(index);
-    else settle(index, result);
-  };
-  await runBatches(jobs, batchesOf(jobs), { ...surroundings, largeWindows: false }, settleOrKeep);
-  if (large.length === 0) return;
-  // The largest first, as before.
-  large.sort((a, b) => workOf(jobs[b]!) - workOf(jobs[a]!) || a - b);
-  const alone = { ...surroundings, threads: 1, largeWindows: true };
-  await runBatches(
-    jobs,
-    large.map((index) => [index]),
-    alone,
-    settleOrKeep,
-  );
-}
-
-/** `settle` is called once for each job of the batches. */
-async function runBatches(
-  jobs: readonly Job[],
-  batches: readonly (readonly number[])[],
-  options: Surroundings & { readonly largeWindows: boolean },
-  settle: (index: number, result: JobResult | typeof TOO_LARGE) => void,
-): Promise<void> {
-  const { signal, hashParts = [], workerEntry, threads = defaultThreads(), largeWindows } = options;
-  if (signal.aborted) throw new AirgapError("INTERRUPTED");
-  const start: WorkerStart = { marker: WORKER_MARKER, hashParts, largeWindows };
-  const workers: Worker[] = [];
-  let onAbort = (): void => {};
+  const pool = new WorkerPool(options);
   try {
-    await new Promise<void>((resolve, reject) => {
-      onAbort = () => reject(new AirgapError("INTERRUPTED"));
-      signal.addEventListener("abort", onAbort);
-      let next = 0;
-      let settled = 0;
-
-      const drive = (worker: Worker): void => {
-        let batch: readonly number[] = [];
-        const advance = (): void => {
-          batch = batches[next++] ?? [];
-          if (batch.length > 0) worker.postMessage(batch.map((index) => jobs[index]));
-        };
-        worker.on("message", (answer: WorkerAnswer) => {
-          try {
-            if (answer.type === "error") throw new AirgapError(answer.code, answer.details);
-            for (const [i, index] of batch.entries()) settle(index, answer.results[i]!);
-            settled += 1;
-            if (settled === batches.length) resolve();
-            else advance();
-          } catch (error) {
-            reject(error);
-          }
-        });
-        worker.on("error", reject);
-        worker.on("messageerror", reject);
-        worker.on("exit", (code) => reject(new Error(`a worker ended by itself, with code ${code}`)));
-        advance();
-      };
-
-      for (let i = 0; i < Math.min(threads, batches.length); i++) {
-        // Nothing of our environment or command line changes what a worker does.
-        const worker = new Worker(workerEntry, { workerData: start, env: {}, execArgv: [], argv: [] });
-        workers.push(worker);
-        drive(worker);
-      }
-    });
+    return await pool.run(jobs, options);
   } finally {
-    signal.removeEventListener("abort", onAbort);
-    await Promise.all(workers.map((worker) => worker.terminate()));
+    await pool.close();
   }
 }
 
-/** Indices of jobs, the largest first; small ones share a message. */
-function batchesOf(jobs: readonly Job[]): number[][] {
-  const order = [...jobs.keys()].sort((a, b) => workOf(jobs[b]!) - workOf(jobs[a]!) || a - b);
-  const batches: number[][] = [];
-  let bytes = 0;
-  for (const index of order) {
-    const last = batches.at(-1);
-    const size = workOf(jobs[index]!);
-    if (last === undefined || last.length === MAX_BATCH_JOBS || bytes + size > MAX_BATCH_BYTES) {
-      batches.push([index]);
-      bytes = size;
-    } else {
-      last.push(index);
-      bytes += size;
+type Outcome = JobResult | typeof TOO_LARGE;
+
+/** Jobs that were asked for together. */
+interface Run {
+  readonly jobs: readonly Job[];
+  readonly setup: CheckerOptions;
+  /** Not yet handed out. */
+  readonly batches: (readonly number[])[];
+  /** Whether one thread alone may do them. */
+  readonly isAlone: boolean;
+  /** Handed out or not, not yet answered. */
+  left: number;
+  readonly settle: (index: number, result: Outcome) => void;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Thread {
+  readonly worker: Worker;
+  /** What it was told last. */
+  setup: CheckerOptions | undefined;
+  /** Given to it and not yet answered, in order. */
+  readonly waiting: { readonly run: Run; readonly batch: readonly number[] }[];
+}
+
+/** Threads that stay from one run to the next. Must be closed. */
+export class WorkerPool {
+  readonly #options: PoolOptions;
+  readonly #threads: Thread[] = [];
+  /** Those with batches to hand out. */
+  #runs: Run[] = [];
+  /** Why there can be no more runs. */
+  #failure: { readonly error: unknown } | undefined;
+  readonly #open = new Set<Run>();
+  readonly #onAbort = () => this.#fail(new AirgapError("INTERRUPTED"));
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+    options.signal.addEventListener("abort", this.#onAbort);
+    if (options.signal.aborted) this.#onAbort();
+  }
+
+  /** Starts all threads, so that they are ready when there is work. */
+  start(): void {
+    if (this.#threads.length === 0) this.#addThreads(Number.POSITIVE_INFINITY);
+  }
+
+  /**
+   * Does all jobs; the results stand in the order of the jobs. Runs may overlap: those begun first are done first.
+   *
+   * @throws INTERRUPTED on abort; what the first failing job throws (DISK, FILE_TYPE); a plain Error, hence a bug,
+   * where a worker dies. The pool is of no more use then.
+   */
+  async run<J extends Job>(jobs: readonly J[], options: RunOptions<J> = {}): Promise<JobResult<J>[]> {
+    const { hashParts = [], onResult } = options;
+    const results = new Array<JobResult<J>>(jobs.length);
+    const settle = (index: number, result: JobResult): void => {
+      // A runner answers each kind of job with the result of that kind.
+      const own = result as JobResult<J>;
+      results[index] = own;
+      onResult?.(jobs[index]!, own);
+    };
+    const bytes = jobs.reduce((sum, job) => sum + workOf(job), 0);
+    const isSmall = jobs.length < SMALL_RUN_JOBS && bytes <= SMALL_RUN_BYTES;
+    if (isSmall && this.#threads.length === 0) await this.#runHere(jobs, hashParts, settle);
+    else await this.#runOnThreads(jobs, hashParts, settle);
+    return results;
+  }
+
+  /** Ends all threads. */
+  async close(): Promise<void> {
+    this.#options.signal.removeEventListener("abort", this.#onAbort);
+    this.#fail(new Error("the pool was closed"));
+    await Promise.all(this.#threads.map(({ worker }) => worker.terminate()));
+  }
+
+  async #runHere(
+    jobs: readonly Job[],
+    hashParts: readonly string[],
+    settle: (index: number, result: JobResult) => void,
+  ): Promise<void> {
+    const runner = new JobRunner();
+    runner.setUp({ hashParts, largeWindows: true });
+    for (const [index, job] of jobs.entries()) {
+      // Lets signals in.
+      await setImmediate();
+      if (this.#failure !== undefined) throw this.#failure.error;
+      const result = runner.run(job);
+      if (result !== TOO_LARGE) settle(index, result);
     }
   }
-  return batches;
-}
 
-/** Bytes to be read, hashed or decompressed, as far as they can be foreseen. */
-function workOf(job: Job): number {
-  return job.kind === "blob" ? job.narSize + job.blobSize : job.narSize;
-}
+  async #runOnThreads(
+    jobs: readonly Job[],
+    hashParts: readonly string[],
+    settle: (index: number, result: JobResult) => void,
+  ): Promise<void> {
+    const large: number[] = [];
+    const settleOrKeep = (index: number, result: Outcome): void => {
+      if (result === TOO_LARGE) large.push(index);
+      else settle(index, result);
+    };
+    const setup = { hashParts, largeWindows: false };
+    await this.#runBatches({ jobs, setup, batches: batchesOf(jobs), isAlone: false, settle: settleOrKeep });
+    if (large.length === 0) return;
+    // The largest first, as before.
+    large.sort((a, b) => workOf(jobs[b]!) - workOf(jobs[a]!) || a - b);
+    const batches = large.map((index) => [index]);
+    const wide = { hashParts, largeWindows: true };
+    await this.#runBatches({ jobs, setup: wide, batches, isAlone: true, settle: settleOrKeep });
+  }
 
-function defaultThreads(): number {
-  return Math.min(availableParallelism(), MAX_THREADS);
+  /** `settle` is called once for each job of the batches. */
+  #runBatches(about: Pick<Run, "jobs" | "setup" | "batches" | "isAlone" | "settle">): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
+    if (about.batches.length === 0) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const run: Run = { ...about, left: about.batches.length, resolve, reject };
+      this.#open.add(run);
+      this.#runs.push(run);
+      this.#addThreads(about.isAlone ? 1 : about.batches.length);
+      for (const thread of this.#threads) this.#feed(thread);
+    });
+  }
+
+  #addThreads(wanted: number): void {
+    const { workerEntry, threads = Math.min(availableParallelism(), MAX_THREADS) } = this.#options;
+    while (this.#threads.length < Math.min(threads, wanted)) {
+      const start: WorkerStart = { marker: WORKER_MARKER };
+      // Nothing of our environment or command line changes what a worker does.
+      const worker = new Worker(workerEntry, { workerData: start, env: {}, execArgv: [], argv: [] });
+      const thread: Thread = { worker, setup: undefined, waiting: [] };
+      worker.on("message", (answer: WorkerAnswer) => this.#take(thread, answer));
+      worker.on("error", (error) => this.#fail(error));
+      worker.on("messageerror", (error) => this.#fail(error));
+      worker.on("exit", (code) => this.#fail(new Error(`a worker ended by itself, with code ${code}`)));
+      this.#threads.push(thread);
+    }
+  }
+
+  /** Hands a thread as much as it should have before it. */
+  #feed(thread: Thread): void {
+    for (;;) {
+      const run = this.#runs.find(({ isAlone }) => !isAlone || thread === this.#threads[0]);
+      const batch = run?.batches[0];
+      if (run === undefined || batch === undefined) return;
+      const isTiny = batch.length > 1 && run.batches.length >= AHEAD * this.#threads.length;
+      if (thread.waiting.length >= (isTiny ? AHEAD : 1)) return;
+      run.batches.shift();
+      if (run.batches.length === 0) this.#runs = this.#runs.filter((other) => other !== run);
+      const task: WorkerTask = {
+        ...(thread.setup === run.setup ? {} : { setup: run.setup }),
+        jobs: batch.map((index) => run.jobs[index]!),
+      };
+      thread.setup = run.setup;
+      thread.waiting.push({ run, batch });
+      thread.worker.postMessage(task);
+    }
+  }
+
+  #take(thread: Thread, answer: WorkerAnswer): void {
+    const { run, batch } = thread.waiting.shift()!;
+    if (!this.#open.has(run)) return;
+    try {
+      if (answer.type === "error") throw new AirgapError(answer.code, answer.details);
+      for (const [i, index] of batch.entries()) run.settle(index, answer.results[i]!);
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
+    this.#feed(thread);
+    run.left -= 1;
+    if (run.left > 0) return;
+    this.#open.delete(run);
+    run.resolve();
+  }
+
+  /** Ends all runs; only the first failure counts. */
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#runs = [];
+    for (const run of this.#open) run.reject(error);
+    this.#open.clear();
+  }
 }

@@ -130,6 +130,22 @@ export function verifyFingerprint(fingerprint: string, signature: string, key: P
   return name === key.name && verify(null, Buffer.from(fingerprint), key.key, bytes);
 }
 
+/** The same on a thread of Node's own: each takes 60 µs. */
+export function verifyFingerprintAside(
+  fingerprint: string,
+  signature: string,
+  key: PublicKey,
+): Promise<boolean> {
+  const { name, bytes } = parseSignature(signature);
+  if (name !== key.name) return Promise.resolve(false);
+  return new Promise((resolve, reject) => {
+    verify(null, Buffer.from(fingerprint), key.key, bytes, (error, holds) => {
+      if (error === null) resolve(holds);
+      else reject(error);
+    });
+  });
+}
+
 function parseNamed(text: string, size: number, code: Code): { name: string; bytes: Buffer } {
   const base64Length = Math.ceil(size / 3) * 4;
   const colon = text.indexOf(":");

@@ -2,11 +2,10 @@
  * Verifies a bundle, step by step (docs/format.md, section 10): authenticate, then parse, then believe. Only reads.
  * Each step is a file of its own; here is their order, and what stops them.
  */
-import { setImmediate } from "node:timers/promises";
 import { checkClosure } from "../bundle/closure.js";
-import { contentsOf } from "../bundle/contents.js";
+import { type Contents, contentsOf } from "../bundle/contents.js";
 import { parseDocument } from "../bundle/document.js";
-import { checkDerived, checkUnlisted } from "../bundle/inventory.js";
+import { checkDerived, checkDocs, checkUnlisted, derivedFiles } from "../bundle/inventory.js";
 import {
   checkTarOrder,
   classify,
@@ -15,21 +14,26 @@ import {
   MAX_DOCUMENT_SIZE,
 } from "../bundle/layout.js";
 import { hashOfFile, type Medium, openMedium } from "../bundle/medium.js";
-import { checkNames } from "../bundle/names.js";
+import { checkAddresses, checkNames } from "../bundle/names.js";
 import { Needs, seedsOf } from "../bundle/needs.js";
 import { PackedDerivations } from "../bundle/packed.js";
 import { PathSignatures } from "../bundle/path-signatures.js";
 import { checkPins } from "../bundle/pins.js";
 import { fail } from "../errors.js";
 import type { BundleDocument, VerifyReport } from "../generated/types.js";
+import type { FileJob } from "../host/jobs.js";
+import { WorkerPool } from "../host/pool.js";
 import { formatHex, hashOf } from "../nix/hash.js";
 import type { PublicKey } from "../nix/signature.js";
 import { type CheckedApproval, checkApprovals } from "../trust/approval.js";
 import { checkBinding } from "../trust/statement.js";
 import type { Context } from "./context.js";
-import { BlobReading, type OpenBundle } from "./verify/blobs.js";
+import { BlobReading } from "./verify/blobs.js";
 import { type Step, VerifyLog } from "./verify/log.js";
 import { VerifiedBundle } from "./verify/verified-bundle.js";
+
+/** Above this, threads are started before it is known what they will do. */
+const MANY_FILES = 400;
 
 export interface VerifyOptions {
   /** One of them must have approved the document; signatures on store paths by any of them must hold. */
@@ -67,7 +71,22 @@ export async function verifyToBundle(
   options: VerifyOptions,
   context: Context,
 ): Promise<VerifyOutcome> {
+  const pool = new WorkerPool(context);
+  try {
+    return await verifySteps(bundlePath, options, context, pool);
+  } finally {
+    await pool.close();
+  }
+}
+
+async function verifySteps(
+  bundlePath: string,
+  options: VerifyOptions,
+  context: Context,
+  pool: WorkerPool,
+): Promise<VerifyOutcome> {
   const log = new VerifyLog(bundlePath);
+  const { signal } = context;
   const verdict = options.documentOnly
     ? "document-only"
     : options.integrityOnly
@@ -83,6 +102,8 @@ export async function verifyToBundle(
   log.bundle.kind = medium.kind;
   log.find("V1", findings);
   log.done("V1", medium.files.size);
+  // Threads are ready when the document has been read.
+  if (!options.documentOnly && medium.files.size > MANY_FILES) pool.start();
 
   const documentSha256 = await hashDocument(medium, log, context);
   if (documentSha256 === null) return refused();
@@ -97,19 +118,27 @@ export async function verifyToBundle(
   bind(log, document);
   if (log.failed("V2")) return refused();
 
+  // Threads read while this one does what takes no reading.
+  const { documentOnly } = options;
+  const blobs = new BlobReading({ medium, document }, pool, context, log);
+  const derivations = documentOnly ? noDerivations : blobs.readDerivations();
   const contents = contentsOf(document, documentBytes, approvalFiles);
-  const bundle: OpenBundle = { medium, document, contents };
   if (medium.kind === "tar") {
     log.find("V1", checkTarOrder(medium.files.keys(), contents.files.keys()));
   }
-  await checkDerivedFiles(log, bundle, context);
-  const blobs = new BlobReading(bundle, context, log);
-  const packed = options.documentOnly ? new PackedDerivations(new Map()) : await blobs.readDerivations();
-  const demands = checkNamesAndClosure(log, document, packed);
-  const signatures = checkPathSignatures(log, document, { publicKeys: options.publicKeys, context });
-  if (!options.documentOnly) await Promise.all([blobs.readRest(packed, demands), signatures]);
-  await signatures;
-  if (options.documentOnly) leaveOutContents(log, blobs.expected);
+  await checkDerivedFiles(log, { medium, contents, pool, context, documentOnly });
+  const { findings: wrongAddresses, demands } = checkAddresses(document);
+  log.find("V7", wrongAddresses);
+
+  const packed = await derivations();
+  const rest = documentOnly ? null : blobs.readRest(packed, demands);
+  checkNamesAndClosure(log, document, packed);
+  await checkPathSignatures(log, document, { publicKeys: options.publicKeys, context });
+  if (rest === null) leaveOutContents(log, contents);
+  else await rest();
+  const docs = await checkDocs(medium, document, contents.files, { contents: !documentOnly, signal });
+  log.find("V8", docs.findings);
+  log.addChecked("V8", docs.checked);
   log.find("V11", checkUnlisted(medium, contents));
   log.done("V11", medium.files.size);
 
@@ -194,17 +223,43 @@ function bind(log: VerifyLog, document: BundleDocument): void {
   });
 }
 
+const noDerivations = async () => new PackedDerivations(new Map());
+
+interface DerivedParts {
+  readonly medium: Medium;
+  readonly contents: Contents;
+  readonly pool: WorkerPool;
+  readonly context: Context;
+  readonly documentOnly: boolean;
+}
+
 /** V5. */
-async function checkDerivedFiles(log: VerifyLog, bundle: OpenBundle, context: Context): Promise<void> {
+async function checkDerivedFiles(log: VerifyLog, parts: DerivedParts): Promise<void> {
+  const { medium, contents, pool, context, documentOnly } = parts;
   context.report({ type: "phase.started", phase: "derived files" });
-  const { findings, checked } = await checkDerived(bundle.medium, bundle.contents, context.signal);
+  const equal = documentOnly ? new Set<string>() : await findEqual(medium, contents, pool);
+  const { findings, checked } = await checkDerived(medium, contents, { equal, signal: context.signal });
   log.find("V5", findings);
   log.done("V5", checked);
   context.report({ type: "phase.finished", phase: "derived files" });
 }
 
-/** V6, and V7 as far as no NAR is needed; gives what of V7 is. */
-function checkNamesAndClosure(log: VerifyLog, document: BundleDocument, packed: PackedDerivations) {
+/** Derived files that threads found to have the hash of what is expected; what is wrong with others is for checkDerived. */
+async function findEqual(medium: Medium, contents: Contents, pool: WorkerPool): Promise<Set<string>> {
+  const likely = derivedFiles(contents).flatMap(([name, expected]) => {
+    const file = medium.files.get(name);
+    return file?.size === expected.length ? [{ name, expected, file }] : [];
+  });
+  const jobs = likely.map(({ file: { path, offset, size } }): FileJob => {
+    return { kind: "file", file: { path, offset, size } };
+  });
+  const hashes = await pool.run(jobs);
+  const equal = likely.filter(({ expected }, i) => hashes[i] === formatHex(hashOf("sha256", expected)));
+  return new Set(equal.map(({ name }) => name));
+}
+
+/** V6, and V7 as far as no NAR is needed. */
+function checkNamesAndClosure(log: VerifyLog, document: BundleDocument, packed: PackedDerivations): void {
   const closure = checkClosure(document, packed);
   log.needs = new Needs(document, seedsOf(document, packed));
   log.find("V6", closure.findings);
@@ -226,10 +281,9 @@ function checkNamesAndClosure(log: VerifyLog, document: BundleDocument, packed: 
     document.paths.length,
     length > 0 ? `the names of ${length} paths are not proved` : undefined,
   );
-  return names.demands;
 }
 
-/** Paths between two looks at whether to stop; their signatures take about 10 ms. */
+/** Signatures checked at a time: more than there are threads for it. */
 const SIGNATURES_AT_ONCE = 64;
 
 /** V7, item 7. */
@@ -239,18 +293,19 @@ async function checkPathSignatures(
   { publicKeys, context }: { readonly publicKeys: readonly PublicKey[]; readonly context: Context },
 ): Promise<void> {
   const signatures = new PathSignatures(publicKeys);
-  for (const [i, path] of document.paths.entries()) {
-    if (i % SIGNATURES_AT_ONCE === 0) await setImmediate();
+  const { paths } = document;
+  for (let i = 0; i < paths.length; i += SIGNATURES_AT_ONCE) {
     if (context.signal.aborted) fail("INTERRUPTED");
-    signatures.add(path);
+    await Promise.all(paths.slice(i, i + SIGNATURES_AT_ONCE).map((path) => signatures.add(path)));
   }
   log.find("V7", signatures.findings);
   log.signatures = { perKey: signatures.counts(), local: signatures.local };
 }
 
 /** Says what was not looked at. */
-function leaveOutContents(log: VerifyLog, blobs: number): void {
+function leaveOutContents(log: VerifyLog, { files }: Contents): void {
   const paths = log.document?.paths.length ?? 0;
+  const blobs = [...files.values()].filter((file) => !Buffer.isBuffer(file)).length;
   const steps: [Step, string][] = [
     ["V6", "what only derivations tell is taken from the document: they were not read"],
     ["V7", "content addresses and pins only: neither contents nor derivations were read"],

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { checkContent, checkNames, readDerivation } from "../../src/bundle/names.js";
+import { checkAddresses, checkContent, checkNames, readDerivation } from "../../src/bundle/names.js";
 import { PackedDerivations } from "../../src/bundle/packed.js";
 import type { BundleDocument } from "../../src/generated/types.js";
 import { type Derivation, formatDerivation } from "../../src/nix/derivation.js";
@@ -16,7 +16,9 @@ function namesOf(
   const release = makeRelease({ tier });
   const derivations = new Map(tier === "runtime" ? [] : release.derivations);
   change(release.document, release.named, derivations);
-  return checkNames(release.document, new PackedDerivations(derivations), true);
+  const { findings, demands } = checkAddresses(release.document);
+  const names = checkNames(release.document, new PackedDerivations(derivations), true);
+  return { findings: [...names.findings, ...findings], unproven: names.unproven, demands };
 }
 
 const codes = (findings: readonly { code: string; subject?: string }[]) =>

@@ -17,7 +17,7 @@ import {
 } from "../support/sample-bundle.js";
 
 const viewOf = (document: BundleDocument, approvals = sampleApprovals("one")) =>
-  ociView(document, formatDocument(document), approvals)!;
+  ociView(document, formatDocument(document), approvals, cacheView(document))!;
 
 /** As OCI tools print it: no Unicode name may stop them. */
 const skopeo = (...args: string[]) =>
@@ -139,7 +139,7 @@ describe("the OCI view", () => {
   });
 
   it("is left out above that, whatever the approvals", () => {
-    expect(ociView(largeDocument(MAX_LAYERS + 1), Buffer.alloc(1), new Map())).toBeNull();
+    expect(ociView(largeDocument(MAX_LAYERS + 1), Buffer.alloc(1), new Map(), new Map())).toBeNull();
   });
 });
 

@@ -12,7 +12,7 @@ const A = "37xrjbmb2m563q3jb13jv6xnwwy4760n";
 const B = "v47c330my7x4cg2v2il45xcap019zfgh";
 const dir = mkdtempSync(join(tmpdir(), "blob-test-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
-const checker = new BlobChecker([A, B], { largeWindows: true });
+const checker = new BlobChecker({ hashParts: [A, B], largeWindows: true });
 let count = 0;
 
 const zstd = (content: Uint8Array, ...options: string[]): Buffer =>
@@ -145,7 +145,7 @@ describe("a wrong blob", () => {
 });
 
 it("leaves a frame with a large window to who may have it", () => {
-  const modest = new BlobChecker([], { largeWindows: false });
+  const modest = new BlobChecker({ hashParts: [], largeWindows: false });
   const blob = execFileSync("zstd", ["-q", "-c", "--long=27"], { input: nar });
   const large = job(nar, { blob: sha256(blob), blobSize: blob.length }, blob);
   expect(modest.check(large)).toBeNull();

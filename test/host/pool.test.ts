@@ -7,8 +7,8 @@ import { fileURLToPath, pathToFileURL } from "node:url";
 import { build } from "esbuild";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BlobJob } from "../../src/host/blob.js";
-import type { DiskJob } from "../../src/host/jobs.js";
-import { type PoolOptions, runJobs } from "../../src/host/pool.js";
+import type { DiskJob, FileJob } from "../../src/host/jobs.js";
+import { type PoolOptions, type RunOptions, runJobs, WorkerPool } from "../../src/host/pool.js";
 import { writeNar } from "../../src/nix/nar-writer.js";
 
 const dir = mkdtempSync(join(tmpdir(), "pool-test-"));
@@ -60,7 +60,7 @@ function blobJob(text: string, change: Partial<BlobJob> = {}, ...options: string
   };
 }
 
-const run = (jobs: readonly BlobJob[], options: Partial<PoolOptions<BlobJob>> = {}) =>
+const run = (jobs: readonly BlobJob[], options: Partial<PoolOptions & RunOptions<BlobJob>> = {}) =>
   runJobs(jobs, { workerEntry, signal, threads: 2, ...options });
 
 /** Enough for threads. */
@@ -182,6 +182,44 @@ describe("worker pool", () => {
     });
     await expect(running).rejects.toThrow(refusal("INTERRUPTED"));
     expect(done).toBeLessThan(400);
+  });
+
+  it("keeps its threads from run to run, each run with its own hash parts", async () => {
+    const part = "37xrjbmb2m563q3jb13jv6xnwwy4760n";
+    const jobs = many(blobJob(part, { scan: true }));
+    const pool = new WorkerPool({ workerEntry, signal, threads: 2 });
+    try {
+      const runs = [[part], [], [part]].map((hashParts) => pool.run(jobs, { hashParts }));
+      const found = (await Promise.all(runs)).map((results) => results.map((r) => r.contents?.references));
+      expect(found.map((references) => references[0])).toEqual([[part], [], [part]]);
+      for (const references of found) expect(new Set(references.map(String)).size).toBe(1);
+    } finally {
+      await pool.close();
+    }
+    await expect(pool.run(jobs)).rejects.toThrow("closed");
+  });
+
+  it("ends all runs when one fails", async () => {
+    const good = blobJob("good");
+    const bad = { ...good, file: { ...good.file, path: join(good.file.path, "x") } };
+    const pool = new WorkerPool({ workerEntry, signal, threads: 2 });
+    const runs = [many(bad), many(good)].map((jobs) => pool.run(jobs));
+    await Promise.all(runs.map((run) => expect(run).rejects.toThrow(refusal("DISK"))));
+    await pool.close();
+  });
+
+  it("hashes parts of files; null where they are not all there", async () => {
+    writeFileSync(join(dir, "part"), "0123456789");
+    const part = (path: string, offset: number, size: number): FileJob => {
+      return { kind: "file", file: { path: join(dir, path), offset, size } };
+    };
+    const jobs = [part("part", 2, 3), part("part", 0, 11), part("absent", 0, 1), part(".", 0, 1)];
+    const sha256 = createHash("sha256").update("234").digest("hex");
+    for (const times of [1, 100]) {
+      const all = Array.from({ length: times }, () => jobs).flat();
+      const results = await runJobs(all, { workerEntry, signal, threads: 2 });
+      expect(results.slice(-4)).toEqual([sha256, null, null, null]);
+    }
   });
 
   it("passes an error of the callback on", async () => {

@@ -2,9 +2,8 @@
  * V8 to V10: has every NAR of the document read once, by worker threads, and judges what they learn. Which
  * derivations and demands there are comes from V6 and V7.
  */
-import type { Contents } from "../../bundle/contents.js";
 import { EmbeddedPaths, isScanned, knownHashParts } from "../../bundle/embedded.js";
-import { checkDocs, checkPresence } from "../../bundle/inventory.js";
+import { checkPresence } from "../../bundle/inventory.js";
 import { blobName } from "../../bundle/layout.js";
 import type { Medium } from "../../bundle/medium.js";
 import { type ContentDemand, checkContent, readDerivation } from "../../bundle/names.js";
@@ -14,7 +13,7 @@ import type { Finding } from "../../errors.js";
 import type { BundleDocument, Path } from "../../generated/types.js";
 import type { BlobJob, BlobResult } from "../../host/blob.js";
 import type { ContentHashRequest } from "../../host/nar-reading.js";
-import { runJobs } from "../../host/pool.js";
+import type { WorkerPool } from "../../host/pool.js";
 import type { Derivation } from "../../nix/derivation.js";
 import { parseSri } from "../../nix/hash.js";
 import { parseStorePath } from "../../nix/store-path.js";
@@ -25,7 +24,6 @@ import type { Step, VerifyLog } from "./log.js";
 export interface OpenBundle {
   readonly medium: Medium;
   readonly document: BundleDocument;
-  readonly contents: Contents;
 }
 
 /** A path whose NAR is read, and what is wanted of it. */
@@ -38,13 +36,28 @@ interface Wanted {
 interface Batch {
   readonly paths: readonly Path[];
   readonly job: BlobJob;
+  readonly request: Wanted["request"];
 }
 
+/** What was read of batches, in their order. */
+interface Read {
+  readonly batches: readonly Batch[];
+  readonly results: readonly BlobResult[];
+}
+
+type Contents = NonNullable<BlobResult["contents"]>;
+type Demands = ReadonlyMap<string, readonly ContentDemand[]>;
+
+/**
+ * Reading is begun as soon as it is known what to read, and goes on beside other steps; judged is what was read when the
+ * caller asks for it, so that the order of findings depends on no thread.
+ */
 export class BlobReading {
   readonly #bundle: OpenBundle;
+  readonly #pool: WorkerPool;
   readonly #context: Context;
   readonly #log: VerifyLog;
-  /** By file name: blobs and docs that are absent or of another size, so that they are not read. */
+  /** By file name: blobs that are absent or of another size, so that they are not read. */
   readonly #unreadable: ReadonlyMap<string, Finding>;
   /** Of contents that demands are about: the hash that was asked for, SRI, or why there is none. */
   readonly #hashes = new Map<string, string>();
@@ -53,77 +66,71 @@ export class BlobReading {
   #nars = 0;
   #scanned = 0;
 
-  constructor(bundle: OpenBundle, context: Context, log: VerifyLog) {
+  constructor(bundle: OpenBundle, pool: WorkerPool, context: Context, log: VerifyLog) {
     this.#bundle = bundle;
+    this.#pool = pool;
     this.#context = context;
     this.#log = log;
-    this.#unreadable = checkPresence(bundle.medium, bundle.contents);
+    const sizes = new Map(bundle.document.paths.map(({ blob, blobSize }) => [blobName(blob), blobSize]));
+    this.#unreadable = checkPresence(bundle.medium, sizes);
     this.#reportUnreadable();
   }
 
-  /** Number of blobs and docs whose presence and size was looked at. */
-  get expected(): number {
-    return [...this.#bundle.contents.files.values()].filter((file) => !Buffer.isBuffer(file)).length;
-  }
-
-  /** All derivations whose NARs hold, read and parsed: V8 and V9 for their blobs, and item 2 of V7. */
-  async readDerivations(): Promise<PackedDerivations> {
+  /** Begins to read all .drv files. Gives, once it is called, the derivations whose NARs hold: V8 and V9, and item 2 of V7. */
+  readDerivations(): () => Promise<PackedDerivations> {
     const contentHash: ContentHashRequest = { method: "flat", algorithm: "sha256" };
     const wanted = this.#bundle.document.paths
       .filter(isDerivation)
       .map((path) => ({ path, request: { contentHash, capture: [""] } }));
-    const derivations = new Map<string, Derivation>();
-    await this.#read("derivations", wanted, [], (path, contents) => {
-      this.#keepHash(path, contentHash, contents.contentHash);
-      const bytes = contents.captured.get("");
-      if (bytes === undefined || bytes === null) {
-        const expected = "one file of the size that a derivation may have";
-        this.#log.find("V7", [{ code: "DERIVATION_INVALID", subject: path.storePath, expected }]);
-        return;
-      }
-      const { derivation, findings } = readDerivation(path, bytes);
-      this.#log.find("V7", findings);
-      if (derivation !== undefined) derivations.set(path.storePath, derivation);
-    });
-    return new PackedDerivations(derivations);
+    const reading = this.#read("derivations", wanted, []);
+    return async () => {
+      const derivations = new Map<string, Derivation>();
+      this.#judge(await reading, (path, contents) => {
+        this.#keepHash(path, contentHash, contents.contentHash);
+        const bytes = contents.captured.get("");
+        if (bytes === undefined || bytes === null) {
+          const expected = "one file of the size that a derivation may have";
+          this.#log.find("V7", [{ code: "DERIVATION_INVALID", subject: path.storePath, expected }]);
+          return;
+        }
+        const { derivation, findings } = readDerivation(path, bytes);
+        this.#log.find("V7", findings);
+        if (derivation !== undefined) derivations.set(path.storePath, derivation);
+      });
+      return new PackedDerivations(derivations);
+    };
   }
 
-  /** Everything else: V8 to V10, and what of V7 takes contents. */
-  async readRest(
-    packed: PackedDerivations,
-    demands: ReadonlyMap<string, readonly ContentDemand[]>,
-  ): Promise<void> {
+  /** Begins to read everything else; the rest of V8 to V10, and of V7 what takes contents, once it is called. */
+  readRest(packed: PackedDerivations, demands: Demands): () => Promise<void> {
     const { document } = this.#bundle;
-    const embedded = new EmbeddedPaths(document, packed);
     const wanted = document.paths
       .filter((path) => !isDerivation(path))
       .map((path) => ({ path, request: this.#requestFor(path, packed, demands.get(path.storePath)?.[0]) }));
-    await this.#read("blobs", wanted, knownHashParts(document, packed), (path, contents, { request }) => {
-      const { storePath } = path;
-      if (request.contentHash !== undefined) {
-        this.#keepHash(path, request.contentHash, contents.contentHash);
-      }
-      if (storePath === document.flake.storePath) {
-        this.#log.find("V7", checkLockFile(document, contents.captured.get(lockFileOf(document))));
-      }
-      if (request.findPrebuilt && contents.prebuilt.count > 0) {
-        this.prebuilt.set(
-          storePath,
-          contents.prebuilt.files.map((file) => file.path),
-        );
-      }
-      if (request.scan) this.#judgeEmbedded(embedded, path, contents.references);
-    });
-    this.#judgeDemands(demands);
-    const docs = await checkDocs(this.#bundle.medium, document, {
-      contents: this.#bundle.contents,
-      skip: this.#unreadable,
-      signal: this.#context.signal,
-    });
-    this.#log.find("V8", docs.findings);
-    this.#log.done("V8", this.#nars + docs.checked);
-    this.#log.done("V9", this.#nars);
-    this.#log.done("V10", this.#scanned, noteOnScan(document, this.#scanned));
+    const reading = this.#read("blobs", wanted, knownHashParts(document, packed));
+    return async () => {
+      const embedded = new EmbeddedPaths(document, packed);
+      this.#judge(await reading, (path, contents, request) => {
+        const { storePath } = path;
+        if (request.contentHash !== undefined) {
+          this.#keepHash(path, request.contentHash, contents.contentHash);
+        }
+        if (storePath === document.flake.storePath) {
+          this.#log.find("V7", checkLockFile(document, contents.captured.get(lockFileOf(document))));
+        }
+        if (request.findPrebuilt && contents.prebuilt.count > 0) {
+          this.prebuilt.set(
+            storePath,
+            contents.prebuilt.files.map((file) => file.path),
+          );
+        }
+        if (request.scan) this.#judgeEmbedded(embedded, path, contents.references);
+      });
+      this.#judgeDemands(demands);
+      this.#log.done("V8", this.#nars);
+      this.#log.done("V9", this.#nars);
+      this.#log.done("V10", this.#scanned, noteOnScan(document, this.#scanned));
+    };
   }
 
   /** One finding for each store path of a blob. */
@@ -131,19 +138,14 @@ export class BlobReading {
     const paths = new Map<string, Path[]>();
     for (const path of this.#bundle.document.paths) {
       const name = blobName(path.blob);
-      const others = paths.get(name);
-      if (others === undefined) paths.set(name, [path]);
-      else others.push(path);
+      if (!this.#unreadable.has(name)) continue;
+      paths.set(name, [...(paths.get(name) ?? []), path]);
     }
-    for (const [name, finding] of this.#unreadable) {
-      const { code, actual, expected = name } = finding;
+    for (const [name, { code, actual, expected = name }] of this.#unreadable) {
       const found = actual === undefined ? {} : { actual };
-      const concerned = paths.get(name) ?? [];
       this.#log.find(
         "V8",
-        concerned.length === 0
-          ? [finding]
-          : concerned.map(({ storePath: subject }) => ({ code, subject, expected, ...found })),
+        (paths.get(name) ?? []).map(({ storePath: subject }) => ({ code, subject, expected, ...found })),
       );
     }
   }
@@ -159,27 +161,25 @@ export class BlobReading {
     };
   }
 
-  /** Has the blobs read, reports what is wrong with them, and hands on the contents of those that hold. */
-  async #read(
-    phase: string,
-    wanted: readonly Wanted[],
-    hashParts: readonly string[],
-    judge: (path: Path, contents: NonNullable<BlobResult["contents"]>, wanted: Wanted) => void,
-  ): Promise<void> {
-    const { report, signal, workerEntry, threads } = this.#context;
+  /** Has the blobs read. Who asks for the answer hears of errors; nobody else does. */
+  #read(phase: string, wanted: readonly Wanted[], hashParts: readonly string[]): Promise<Read> {
+    const reading = this.#readAll(phase, wanted, hashParts);
+    // Where another step fails first, this one is asked by nobody.
+    reading.catch(() => {});
+    return reading;
+  }
+
+  async #readAll(phase: string, wanted: readonly Wanted[], hashParts: readonly string[]): Promise<Read> {
+    const { report } = this.#context;
     const batches = this.#batch(wanted);
-    const requests = new Map(wanted.map((one) => [one.path.storePath, one]));
     const bytes = batches.reduce((sum, { job }) => sum + job.blobSize, 0);
     report({ type: "phase.started", phase, items: batches.length, bytes });
     let doneItems = 0;
     let doneBytes = 0;
-    const results = await runJobs(
+    const results = await this.#pool.run(
       batches.map(({ job }) => job),
       {
-        workerEntry,
-        signal,
         hashParts,
-        ...(threads === undefined ? {} : { threads }),
         onResult: ({ blobSize, subject }) => {
           doneItems += 1;
           doneBytes += blobSize;
@@ -187,21 +187,30 @@ export class BlobReading {
         },
       },
     );
+    report({ type: "phase.finished", phase });
+    return { batches, results };
+  }
+
+  /** Reports what is wrong with the blobs, and hands on the contents of those that hold. */
+  #judge(
+    { batches, results }: Read,
+    accept: (path: Path, contents: Contents, request: Wanted["request"]) => void,
+  ): void {
     for (const [i, { findings, contents }] of results.entries()) {
       this.#nars++;
-      for (const path of batches[i]!.paths) {
+      const { paths, request } = batches[i]!;
+      for (const path of paths) {
         for (const finding of findings) this.#log.find(stepOf(finding), [aboutPath(finding, path)]);
         if (findings.length === 0 && contents !== null) {
           this.#noteCollisions(path, contents);
-          judge(path, contents, requests.get(path.storePath)!);
+          accept(path, contents, request);
         }
       }
     }
-    report({ type: "phase.finished", phase });
   }
 
   #batch(wanted: readonly Wanted[]): Batch[] {
-    const batches = new Map<string, { paths: Path[]; job: BlobJob }>();
+    const batches = new Map<string, { paths: Path[]; job: BlobJob; request: Wanted["request"] }>();
     for (const { path, request } of wanted) {
       const name = blobName(path.blob);
       const file = this.#bundle.medium.files.get(name);
@@ -225,7 +234,7 @@ export class BlobReading {
         narSize,
         ...request,
       };
-      batches.set(key, { paths: [path], job });
+      batches.set(key, { paths: [path], job, request });
     }
     return [...batches.values()];
   }
@@ -237,7 +246,7 @@ export class BlobReading {
   }
 
   /** Contents that did not hold have findings already. */
-  #judgeDemands(demands: ReadonlyMap<string, readonly ContentDemand[]>): void {
+  #judgeDemands(demands: Demands): void {
     for (const [storePath, list] of demands) {
       const hash = this.#hashes.get(storePath);
       if (hash === undefined) continue;
@@ -250,10 +259,7 @@ export class BlobReading {
   }
 
   /** No finding: trees for Linux hold such names honestly, and only another system's copy of them would lose files. */
-  #noteCollisions(
-    { storePath }: Path,
-    { collisions: { count, pairs } }: NonNullable<BlobResult["contents"]>,
-  ): void {
+  #noteCollisions({ storePath }: Path, { collisions: { count, pairs } }: Contents): void {
     if (count === 0) return;
     const names = pairs.map(([path, other]) => `${fromLatin1(other)} and ${fromLatin1(path)}`);
     const more = count > pairs.length ? `, and ${count - pairs.length} more` : "";

@@ -68,6 +68,12 @@ export class VerifyLog {
     this.#steps.set(step, { state: "passed", checked, ...(note === undefined ? {} : { note }) });
   }
 
+  /** More items of a step that was done. */
+  addChecked(step: Step, checked: number): void {
+    const state = this.#steps.get(step);
+    if (state !== undefined) state.checked += checked;
+  }
+
   partly(step: Step, checked: number, note: string): void {
     this.#steps.set(step, { state: "partly", checked, note });
   }

@@ -6,7 +6,7 @@ import { checkClosure } from "../../../src/bundle/closure.js";
 import { contentsOf } from "../../../src/bundle/contents.js";
 import { formatDocument, parseDocument } from "../../../src/bundle/document.js";
 import { knownHashParts } from "../../../src/bundle/embedded.js";
-import { checkNames } from "../../../src/bundle/names.js";
+import { checkAddresses, checkNames } from "../../../src/bundle/names.js";
 import { Needs, seedsOf } from "../../../src/bundle/needs.js";
 import { PackedDerivations } from "../../../src/bundle/packed.js";
 import { checkPins } from "../../../src/bundle/pins.js";
@@ -52,6 +52,7 @@ export const document: Target = {
       for (const packed of PACKED) {
         new Needs(document, seedsOf(document, packed));
         const { complete } = checkClosure(document, packed);
+        checkAddresses(document);
         checkNames(document, packed, complete);
         knownHashParts(document, packed);
       }

@@ -26,7 +26,10 @@ export const index: Target = {
     const { dir, contents } = await signedFolder();
     writeFileSync(join(dir, "index.json"), bytes);
     const { medium } = await openMedium(dir, { allowExtra: false });
-    const { findings } = await checkDerived(medium, contents, new AbortController().signal);
+    const { findings } = await checkDerived(medium, contents, {
+      equal: new Set(),
+      signal: new AbortController().signal,
+    });
     if (findings.length > 0) return findings;
     const { manifests } = JSON.parse(bytes.toString()) as { manifests: { digest?: string }[] };
     requireLaw(
