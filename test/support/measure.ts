@@ -46,14 +46,21 @@ export async function measuredCli(args: readonly string[], options: CliOptions =
 }
 
 /** A number in `/proc/PID/FILE`, added up over a process and its descendants; 0 for what has ended. */
-function sumOver(pid: number, file: string, pattern: RegExp): number {
+export function sumOver(pid: number, file: string, pattern: RegExp): number {
   try {
     const own = Number(pattern.exec(readFileSync(`/proc/${pid}/${file}`, "utf8"))?.[1] ?? 0);
-    const children = readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-      readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
-    );
-    return children.reduce((sum, child) => sum + sumOver(child, file, pattern), own);
+    return childrenOf(pid).reduce((sum, child) => sum + sumOver(child, file, pattern), own);
   } catch {
     return 0;
+  }
+}
+
+export function childrenOf(pid: number): number[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`).flatMap((task) =>
+      readFileSync(`/proc/${pid}/task/${task}/children`, "utf8").split(" ").filter(Boolean).map(Number),
+    );
+  } catch {
+    return []; // it has ended
   }
 }

@@ -1,0 +1,87 @@
+/**
+ * `npm run bench`: how fast and how large we are, side by side with Nix in one run. It measures, so a missed goal is no
+ * failure; the exit is 1 where something did not run, or a bundle did not verify.
+ */
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { VERSION } from "../../src/generated/version.js";
+import { removeTree } from "../../src/host/files.js";
+import { machineOf } from "./machine.js";
+import { PARTS } from "./parts.js";
+import { formatReport, type Report, withReport } from "./report.js";
+import type { Result } from "./result.js";
+import { Workbench } from "./workbench.js";
+
+const PAGE = resolve(import.meta.dirname, "../../docs/performance.md");
+const QUICK_SCALE = 0.1;
+
+process.exitCode = await main();
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      runs: { type: "string" },
+      only: { type: "string", default: Object.keys(PARTS).join(",") },
+      quick: { type: "boolean", default: false },
+      dir: { type: "string" },
+      keep: { type: "boolean", default: false },
+      json: { type: "string" },
+      node: { type: "string", default: process.execPath },
+      docs: { type: "boolean", default: false },
+    },
+  });
+  const runs = Number(values.runs ?? (values.quick ? 1 : 5));
+  const parts = values.only.split(",");
+  if (!Number.isSafeInteger(runs) || runs < 1 || parts.some((part) => !(part in PARTS))) {
+    console.error(
+      `usage: npm run bench -- [--runs N] [--only ${Object.keys(PARTS).join(",")}] [--quick] [--dir DIR] [--keep]\n` +
+        "                        [--json FILE] [--node PROGRAM] [--docs]",
+    );
+    return 2;
+  }
+  const dir =
+    values.dir === undefined ? mkdtempSync(join(tmpdir(), "nix-airgap-bench-")) : resolve(values.dir);
+  const keep = values.keep || values.dir !== undefined;
+  const say = (line: string) => console.error(`bench: ${line}`);
+  const scale = values.quick ? QUICK_SCALE : 1;
+  const bench = await Workbench.open({ dir, scale, node: values.node, runs, say });
+  try {
+    const about = {
+      machine: machineOf(dir),
+      node: versionOf(values.node),
+      nix: versionOf("nix"),
+      program: VERSION,
+      runs,
+      scale,
+    };
+    const results: Result[] = [];
+    // The scaling of a document's paths is measured without Nix, and joins here.
+    for (const part of parts) {
+      say(part);
+      results.push(...(await PARTS[part]!(bench)));
+    }
+    const report: Report = { ...about, results };
+    console.log(formatReport(report));
+    const json = values.json ?? (keep ? join(dir, "bench.json") : undefined);
+    if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
+    if (values.docs) writeFileSync(PAGE, withReport(readFileSync(PAGE, "utf8"), report));
+    return 0;
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    return 1;
+  } finally {
+    await bench.cleanScratch();
+    if (keep) say(`kept in ${dir}`);
+    else {
+      bench.removeFromStore();
+      await removeTree(dir);
+    }
+  }
+}
+
+function versionOf(program: string): string {
+  return execFileSync(program, ["--version"], { encoding: "utf8" }).trim();
+}

@@ -1,0 +1,195 @@
+/** What is compared with what: each part gives the rows of one goal. */
+import { join } from "node:path";
+import { removeTree } from "../../src/host/files.js";
+import type { FlakeName } from "./flakes.js";
+import { type Goal, peakResult, type Result, timeResult } from "./result.js";
+import { type Arm, runTimed, takeTurns } from "./timing.js";
+import { type Bundle, chunk, type Workbench } from "./workbench.js";
+
+export type Part = (bench: Workbench) => Promise<Result[]>;
+
+/** In the order in which they run. */
+export const PARTS: Readonly<Record<string, Part>> = { verify, memory, pack, restore, help };
+
+const CACHES = ["large", "small"] as const;
+/** Of Nix's time, for every check that Nix does not make; of many small paths its own speed. */
+const VERIFY_GOAL = { large: 1.9, small: 1 };
+const TAR_GOAL = 1.05;
+const PACK_GOAL = 1.15;
+const RESTORE_GOAL = { directory: 1.5, tar: 1.6 };
+const MEMORY_GOAL_MB = 200;
+const HELP_GOAL_SECONDS = 0.2;
+/** Memory differs little from run to run. */
+const MEMORY_RUNS = 3;
+
+async function verify(bench: Workbench): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const flake of CACHES) {
+    const bundle = await bench.bundle(flake);
+    const { directory, tar, nix } = await takeTurns(
+      {
+        directory: { commands: () => [verifyCommand(bench, bundle.directory)] },
+        nix: {
+          commands: () => [
+            bench.nix("store", "verify", "--all", "--no-trust", "--store", `file://${bundle.directory}`),
+          ],
+        },
+        tar: { commands: () => [verifyCommand(bench, bundle.tar)] },
+      },
+      bench.options.runs,
+    );
+    const ours = { label: "verify", samples: directory };
+    results.push(
+      timeResult(`verify-${flake}`, `verify, ${bundle.about}`, {
+        ours,
+        against: { label: "nix store verify", samples: nix },
+        goal: ratioOf(VERIFY_GOAL[flake]),
+      }),
+      timeResult(`verify-${flake}-tar`, `verify a tar, ${bundle.about}`, {
+        ours: { label: "verify", samples: tar },
+        against: { ...ours, label: "directory" },
+        goal: ratioOf(TAR_GOAL),
+      }),
+    );
+  }
+  return results;
+}
+
+async function memory(bench: Workbench): Promise<Result[]> {
+  const results: Result[] = [];
+  const measure = async (flake: FlakeName, form: "directory" | "tar") => {
+    const bundle = await bench.bundle(flake);
+    const peaks: number[] = [];
+    for (let run = 0; run < Math.min(MEMORY_RUNS, bench.options.runs); run++) {
+      const { peak } = await runTimed(verifyCommand(bench, bundle[form]), { watchMemory: true });
+      peaks.push(peak!);
+    }
+    const what = `memory of verify, ${form}, ${bundle.about}`;
+    results.push(peakResult(`memory-${flake}-${form}`, what, peaks, MEMORY_GOAL_MB));
+  };
+  for (const flake of CACHES) await measure(flake, "directory");
+  for (const form of ["directory", "tar"] as const) await measure("huge", form);
+  return results;
+}
+
+async function pack(bench: Workbench): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const flake of CACHES) {
+    const bundle = await bench.bundle(flake);
+    const { ours, nix } = await takeTurns(
+      {
+        ours: intoNew(bench, "bundle", (out) => [bench.pack(flake, bundle.ref, out)]),
+        nix: intoNew(bench, "cache", (out) => nixPack(bench, bundle, out)),
+      },
+      bench.options.runs,
+    );
+    results.push(
+      timeResult(`pack-${flake}`, `pack, ${bundle.about}`, {
+        ours: { label: "pack", samples: ours },
+        against: { label: "archive and copies", samples: nix },
+        goal: ratioOf(PACK_GOAL),
+      }),
+    );
+  }
+  return results;
+}
+
+/** The fixed script: what a shell would do for the same paths in the same compression. */
+function nixPack(bench: Workbench, { ref, document }: Bundle, out: string) {
+  const to = ["--to", `file://${out}?compression=zstd&compression-level=3`];
+  const { derivations, others } = storePathsOf(document);
+  return [
+    bench.nix("flake", "archive", ...to, ref),
+    ...chunk(others).map((paths) => bench.nix("copy", ...to, ...paths)),
+    ...chunk(derivations).map((paths) => bench.nix("copy", "--derivation", ...to, ...paths)),
+  ];
+}
+
+async function restore(bench: Workbench): Promise<Result[]> {
+  const results: Result[] = [];
+  for (const flake of CACHES) {
+    const bundle = await bench.bundle(flake);
+    const restored = (from: string) =>
+      intoNew(bench, "store", (store) => [
+        bench.ours("restore", from, "--public-key", bench.publicKey, "--store", store),
+      ]);
+    const samples = await takeTurns(
+      {
+        directory: restored(bundle.directory),
+        nix: intoNew(bench, "store", (store) => nixRestore(bench, bundle, store)),
+        tar: restored(bundle.tar),
+      },
+      bench.options.runs,
+    );
+    for (const form of ["directory", "tar"] as const) {
+      results.push(
+        timeResult(`restore-${flake}-${form}`, `restore from a ${form}, ${bundle.about}`, {
+          ours: { label: "restore", samples: samples[form] },
+          against: { label: "nix copy", samples: samples.nix },
+          goal: ratioOf(RESTORE_GOAL[form]),
+        }),
+      );
+    }
+  }
+  return results;
+}
+
+/** Signatures on: those of the pack key. Derivations in a call of their own, without which Nix 2.8 takes neither. */
+function nixRestore(bench: Workbench, { directory, document }: Bundle, store: string) {
+  const ends = ["--from", `file://${directory}`, "--to", store];
+  const trust = ["--option", "trusted-public-keys", bench.publicKey];
+  const { derivations, others } = storePathsOf(document);
+  return [
+    ...chunk(others).map((paths) => bench.nix("copy", ...ends, ...trust, ...paths)),
+    ...chunk(derivations).map((paths) => bench.nix("copy", "--derivation", ...ends, ...trust, ...paths)),
+  ];
+}
+
+async function help(bench: Workbench): Promise<Result[]> {
+  const { ours, empty } = await takeTurns(
+    {
+      ours: { commands: () => [bench.ours("--help")] },
+      empty: { commands: () => [{ argv: [bench.options.node, "-e", "0"], env: bench.environment() }] },
+    },
+    2 * bench.options.runs,
+  );
+  return [
+    timeResult("help", "--help", {
+      ours: { label: "--help", samples: ours },
+      against: { label: "empty script", samples: empty },
+      goal: { of: "ours", limit: HELP_GOAL_SECONDS },
+    }),
+  ];
+}
+
+function verifyCommand(bench: Workbench, bundle: string) {
+  return bench.ours("verify", bundle, "--public-key", bench.publicKey);
+}
+
+/** Each run writes to a new place, which is removed when the clock has stopped. */
+function intoNew(
+  bench: Workbench,
+  name: string,
+  commands: (place: string) => ReturnType<Arm["commands"]>,
+): Arm {
+  let place = "";
+  return {
+    before() {
+      place = bench.scratch(name);
+    },
+    commands: () => commands(place),
+    after: () => removeTree(join(place, "..")),
+  };
+}
+
+function storePathsOf({ paths }: Bundle["document"]) {
+  const all = paths.map(({ storePath }) => storePath);
+  return {
+    derivations: all.filter((path) => path.endsWith(".drv")),
+    others: all.filter((path) => !path.endsWith(".drv")),
+  };
+}
+
+function ratioOf(limit: number): Goal {
+  return { of: "ratio", limit };
+}

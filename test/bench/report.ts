@@ -1,0 +1,41 @@
+/** A whole run: where, of what, and its results; for a terminal and for docs/performance.md. Pure. */
+import type { Machine } from "./machine.js";
+import type { Result } from "./result.js";
+import { formatTable } from "./table.js";
+
+export interface Report {
+  readonly machine: Machine;
+  /** As the programs say it. */
+  readonly node: string;
+  readonly nix: string;
+  /** Our own. */
+  readonly program: string;
+  readonly runs: number;
+  /** 1, or a part of the full size. */
+  readonly scale: number;
+  readonly results: readonly Result[];
+}
+
+export function formatReport(report: Report): string {
+  const { machine, node, nix, program, runs, scale } = report;
+  const { cpu, cores, memoryGB, kernel, fileSystem, load } = machine;
+  const size = scale === 1 ? "" : `, at ${scale} of the full size: no figures to go by`;
+  return [
+    `- machine: ${cpu}, ${cores} cores, ${memoryGB} GB of memory, ${kernel}, ${fileSystem}`,
+    `- versions: nix-airgap ${program}, Node.js ${node.replace(/^v/, "")}, ${nix}`,
+    `- medians of ${runs} ${runs === 1 ? "run" : "runs"}, load ${load.toFixed(1)} at the start${size}`,
+    "",
+    formatTable(report.results),
+  ].join("\n");
+}
+
+const BEGIN = "<!-- made by npm run bench -- --docs -->";
+const END = "<!-- end of what was made -->";
+
+/** The page with the report between its markers; what is written by hand stays. @throws Error where a marker is missing */
+export function withReport(page: string, report: Report): string {
+  const [before, rest] = page.split(BEGIN);
+  const after = rest?.split(END)[1];
+  if (after === undefined) throw new Error(`docs/performance.md lacks ${BEGIN} and ${END}`);
+  return `${before}${BEGIN}\n\n${formatReport(report)}\n\n${END}${after}`;
+}
