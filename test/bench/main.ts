@@ -42,44 +42,42 @@ async function main(): Promise<number> {
     );
     return 2;
   }
+  const { quick, node, docs } = values;
   const dir =
     values.dir === undefined ? mkdtempSync(join(tmpdir(), "nix-airgap-bench-")) : resolve(values.dir);
   const keep = values.keep || values.dir !== undefined;
   const say = (line: string) => console.error(`bench: ${line}`);
-  const scale = values.quick ? QUICK_SCALE : 1;
-  const bench = await Workbench.open({ dir, scale, node: values.node, runs, say });
+  let bench: Workbench | undefined;
   try {
-    const about = {
-      machine: machineOf(dir),
-      node: versionOf(values.node),
-      nix: versionOf("nix"),
-      program: VERSION,
-      runs,
-      scale,
-    };
-    const results: Result[] = [];
-    // The scaling of a document's paths is measured without Nix, and joins here.
-    for (const part of parts) {
-      say(part);
-      results.push(...(await PARTS[part]!(bench)));
-    }
-    const report: Report = { ...about, results };
+    bench = await Workbench.open({ dir, scale: quick ? QUICK_SCALE : 1, node, runs, say });
+    const report = await measure(bench, parts);
     console.log(formatReport(report));
     const json = values.json ?? (keep ? join(dir, "bench.json") : undefined);
     if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
-    if (values.docs) writeFileSync(PAGE, withReport(readFileSync(PAGE, "utf8"), report));
+    if (docs) writeFileSync(PAGE, withReport(readFileSync(PAGE, "utf8"), report));
     return 0;
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);
     return 1;
   } finally {
-    await bench.cleanScratch();
+    await bench?.cleanScratch();
     if (keep) say(`kept in ${dir}`);
     else {
-      bench.removeFromStore();
+      bench?.removeFromStore();
       await removeTree(dir);
     }
   }
+}
+
+async function measure(bench: Workbench, parts: readonly string[]): Promise<Report> {
+  const { dir, node, runs, scale, say } = bench.options;
+  const machine = machineOf(dir);
+  const results: Result[] = [];
+  for (const part of parts) {
+    say(part);
+    results.push(...(await PARTS[part]!(bench)));
+  }
+  return { machine, node: versionOf(node), nix: versionOf("nix"), program: VERSION, runs, scale, results };
 }
 
 function versionOf(program: string): string {

@@ -1,5 +1,6 @@
 /** What is compared with what: each part gives the rows of one goal. */
-import { join } from "node:path";
+import { readdirSync } from "node:fs";
+import { basename, join } from "node:path";
 import { removeTree } from "../../src/host/files.js";
 import type { FlakeName } from "./flakes.js";
 import { type Goal, peakResult, type Result, timeResult } from "./result.js";
@@ -8,7 +9,10 @@ import { type Bundle, chunk, type Workbench } from "./workbench.js";
 
 export type Part = (bench: Workbench) => Promise<Result[]>;
 
-/** In the order in which they run. */
+/**
+ * In the order in which they run. How time and memory grow with the number of a document's paths is measured without
+ * Nix, and joins them here.
+ */
 export const PARTS: Readonly<Record<string, Part>> = { verify, memory, pack, restore, help };
 
 const CACHES = ["large", "small"] as const;
@@ -78,8 +82,8 @@ async function pack(bench: Workbench): Promise<Result[]> {
     const bundle = await bench.bundle(flake);
     const { ours, nix } = await takeTurns(
       {
-        ours: intoNew(bench, "bundle", (out) => [bench.pack(flake, bundle.ref, out)]),
-        nix: intoNew(bench, "cache", (out) => nixPack(bench, bundle, out)),
+        ours: intoNew(bench, (out) => [bench.pack(flake, bundle.ref, out)], packedAll(bundle)),
+        nix: intoNew(bench, (out) => nixPack(bench, bundle, out), packedAll(bundle)),
       },
       bench.options.runs,
     );
@@ -110,13 +114,15 @@ async function restore(bench: Workbench): Promise<Result[]> {
   for (const flake of CACHES) {
     const bundle = await bench.bundle(flake);
     const restored = (from: string) =>
-      intoNew(bench, "store", (store) => [
-        bench.ours("restore", from, "--public-key", bench.publicKey, "--store", store),
-      ]);
+      intoNew(
+        bench,
+        (store) => [bench.ours("restore", from, "--public-key", bench.publicKey, "--store", store)],
+        restoredAll(bundle),
+      );
     const samples = await takeTurns(
       {
         directory: restored(bundle.directory),
-        nix: intoNew(bench, "store", (store) => nixRestore(bench, bundle, store)),
+        nix: intoNew(bench, (store) => nixRestore(bench, bundle, store), restoredAll(bundle)),
         tar: restored(bundle.tar),
       },
       bench.options.runs,
@@ -169,16 +175,40 @@ function verifyCommand(bench: Workbench, bundle: string) {
 /** Each run writes to a new place, which is removed when the clock has stopped. */
 function intoNew(
   bench: Workbench,
-  name: string,
   commands: (place: string) => ReturnType<Arm["commands"]>,
+  check: (place: string) => void,
 ): Arm {
   let place = "";
   return {
     before() {
-      place = bench.scratch(name);
+      place = bench.scratch("new");
     },
     commands: () => commands(place),
+    check: () => check(place),
     after: () => removeTree(join(place, "..")),
+  };
+}
+
+/** Both sides did the same work: every path of the document is in the cache. */
+function packedAll({ document }: Bundle): (cache: string) => void {
+  return requireAll(
+    document.paths.map(({ storePath }) => `${basename(storePath).split("-")[0]}.narinfo`),
+    "",
+  );
+}
+
+function restoredAll({ document }: Bundle): (store: string) => void {
+  return requireAll(
+    document.paths.map(({ storePath }) => basename(storePath)),
+    "nix/store",
+  );
+}
+
+function requireAll(names: readonly string[], folder: string): (place: string) => void {
+  return (place) => {
+    const present = new Set(readdirSync(join(place, folder)));
+    const missing = names.filter((name) => !present.has(name));
+    if (missing.length > 0) throw new Error(`${place}: ${missing.length} paths are missing: ${missing[0]} …`);
   };
 }
 

@@ -20,6 +20,8 @@ export interface Sample {
 export interface Arm {
   readonly before?: () => void;
   readonly commands: () => readonly Command[];
+  /** After the turn to warm up. @throws Error where the work was not done, whatever the exit says */
+  readonly check?: () => void;
   readonly after?: () => Promise<void>;
 }
 
@@ -36,14 +38,15 @@ export async function takeTurns<Name extends string>(
   const samples = Object.fromEntries(names.map((name) => [name, []])) as unknown as Record<Name, Sample[]>;
   for (let turn = 0; turn <= runs; turn++) {
     for (const name of names) {
-      const sample = await runArm(arms[name]);
-      if (turn > 0) samples[name].push(sample);
+      const isWarmUp = turn === 0;
+      const sample = await runArm(arms[name], isWarmUp);
+      if (!isWarmUp) samples[name].push(sample);
     }
   }
   return samples;
 }
 
-async function runArm({ before, commands, after }: Arm): Promise<Sample> {
+async function runArm({ before, commands, check, after }: Arm, isWarmUp: boolean): Promise<Sample> {
   try {
     before?.();
     const total = { seconds: 0, cpuSeconds: 0, peak: null };
@@ -54,6 +57,7 @@ async function runArm({ before, commands, after }: Arm): Promise<Sample> {
       total.seconds += seconds;
       total.cpuSeconds += cpuSeconds;
     }
+    if (isWarmUp) check?.();
     return total;
   } finally {
     await after?.();
