@@ -8,12 +8,16 @@ export type Event =
       readonly items?: number;
       readonly bytes?: number;
     }
-  /** Done so far in that phase, counted from its start. `detail`: what is being worked on now. */
+  /**
+   * Done so far in that phase, counted from its start. `share`: of the phase's time, from 0 to 1, as far as can be
+   * foreseen from what is done; absent where nothing tells. `detail`: what is being worked on now.
+   */
   | {
       readonly type: "phase.progress";
       readonly phase: string;
       readonly items: number;
       readonly bytes?: number;
+      readonly share?: number;
       readonly detail?: string;
     }
   | { readonly type: "phase.finished"; readonly phase: string }

@@ -21,6 +21,8 @@ export interface RunOptions {
   readonly signal: AbortSignal;
   /** Given on stdin, which is empty otherwise. */
   readonly input?: Uint8Array | string;
+  /** Called when it runs. */
+  readonly onStart?: (pid: number) => void;
   /** Called for every line as it comes, without its newline. */
   readonly onStderrLine?: (line: string) => void;
   /** Most bytes of stdout; 64 MiB unless given. */
@@ -59,6 +61,7 @@ export function run(argv: readonly string[], options: RunOptions): Promise<RunRe
       stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
     });
     const group = new ProcessGroup(child);
+    if (child.pid !== undefined) options.onStart?.(child.pid);
     const stop = (reason: unknown): void => {
       failure ??= reason;
       group.end();

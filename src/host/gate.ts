@@ -27,6 +27,8 @@ export interface GatePath {
   readonly blob: { readonly path: string; readonly offset: number; readonly size: number };
 }
 
+export type OnStaged = (blob: string, bytes: number) => void;
+
 export interface Gate {
   /** For `nix copy --from`, and as a substituter. */
   readonly url: string;
@@ -37,11 +39,12 @@ export interface Gate {
   /** What the given paths, in their order, are to be imported in: each batch after the one before it is done. */
   batches(storePaths: readonly string[]): string[][];
   /**
-   * Makes the blobs of one batch readable, those of the one before no longer.
+   * Makes the blobs of one batch readable, those of the one before no longer. `onStaged` hears how much of a blob, by its
+   * hex SHA-256, was copied out of a tar.
    *
    * @throws AirgapError DISK, NO_SPACE, INTERRUPTED; of a tar that changed since it was verified BLOB_HASH, BLOB_SIZE
    */
-  stage(batch: readonly string[]): Promise<void>;
+  stage(batch: readonly string[], onStaged?: OnStaged): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -86,10 +89,10 @@ export async function makeGate(
   return {
     ...common,
     batches: (all) => cutBatches(all, byPath),
-    async stage(batch) {
+    async stage(batch, onStaged = () => {}) {
       await removeTree(staging);
       await withDiskErrors(staging, () => mkdir(staging));
-      await copyBlobs(blobsOf(batch, byPath).values(), staging, signal);
+      await copyBlobs(blobsOf(batch, byPath).values(), staging, { signal, onStaged });
     },
   };
 }
@@ -144,16 +147,23 @@ function cutBatches(storePaths: readonly string[], byPath: ReadonlyMap<string, G
   return batches;
 }
 
+interface Copying {
+  readonly signal: AbortSignal;
+  readonly onStaged: OnStaged;
+}
+
 /** Small ones at once, which is far quicker than a stream for each. */
-async function copyBlobs(blobs: Iterable<Blob>, folder: string, signal: AbortSignal): Promise<void> {
+async function copyBlobs(blobs: Iterable<Blob>, folder: string, copying: Copying): Promise<void> {
+  const { signal, onStaged } = copying;
   let copied = 0;
   for (const blob of blobs) {
     if (copied++ % AT_ONCE === 0) await setImmediate();
     if (signal.aborted) throw new AirgapError("INTERRUPTED", { subject: "import" });
     const to = join(folder, blob.name);
     await withDiskErrors(to, () =>
-      blob.size > COPY_SIZE ? copyLarge(blob, to, signal) : copySmall(blob, to),
+      blob.size > COPY_SIZE ? copyLarge(blob, to, copying) : copySmall(blob, to),
     );
+    onStaged(blob.name, blob.size);
   }
 }
 
@@ -169,7 +179,11 @@ async function copySmall({ name, path, offset, size }: Blob, to: string): Promis
   }
 }
 
-async function copyLarge({ name, path, offset, size }: Blob, to: string, signal: AbortSignal): Promise<void> {
+async function copyLarge(
+  { name, path, offset, size }: Blob,
+  to: string,
+  { signal, onStaged }: Copying,
+): Promise<void> {
   const fd = openSync(path, READ_SAFELY);
   const source = createReadStream(path, {
     fd,
@@ -183,6 +197,7 @@ async function copyLarge({ name, path, offset, size }: Blob, to: string, signal:
     for await (const chunk of chunks) {
       hasher.update(chunk);
       yield chunk;
+      onStaged(name, target.bytesWritten);
     }
   };
   await pipeline(source, hashed, target, { signal }).catch((error: unknown) => {

@@ -1,9 +1,9 @@
 /** Brings store paths through a gate into a store, in batches. Which ones, in which order, is decided by the caller. */
 import type { Gate } from "./gate.js";
-import { copy, type NixContext } from "./nix/index.js";
+import { type CopyEvent, copy, type NixContext } from "./nix/index.js";
 
 /**
- * `storePaths`: in dependency order. Paths that are valid already are left as they are. `onImported` is called as each path becomes valid.
+ * `storePaths`: in dependency order. Paths that are valid already are left as they are. `onEvent` hears how it goes.
  *
  * @throws AirgapError NIX_FAILED where Nix refuses one; what `Gate.stage` throws
  */
@@ -11,19 +11,13 @@ export async function importPaths(
   nix: NixContext,
   gate: Gate,
   storePaths: readonly string[],
-  { store, onImported }: { readonly store: string; readonly onImported: (storePath: string) => void },
+  { store, onEvent }: { readonly store: string; readonly onEvent: (event: CopyEvent) => void },
 ): Promise<void> {
   const importing = { ...nix, options: { ...nix.options, "trusted-public-keys": gate.publicKey } };
   for (const round of importRounds(storePaths, gate)) {
     for (const batch of gate.batches(round)) {
-      await gate.stage(batch);
-      await copy(importing, batch, {
-        from: gate.url,
-        to: store,
-        onEvent(event) {
-          if (event.type === "finished" && event.kind === "copy") onImported(event.subject);
-        },
-      });
+      await gate.stage(batch, (blob, bytes) => onEvent({ type: "staged", blob, bytes }));
+      await copy(importing, batch, { from: gate.url, to: store, onEvent });
     }
   }
 }

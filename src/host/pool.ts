@@ -90,6 +90,11 @@ export class WorkerPool {
     if (options.signal.aborted) this.#onAbort();
   }
 
+  /** As many as it will have, at most. */
+  get threads(): number {
+    return this.#options.threads ?? Math.min(availableParallelism(), MAX_THREADS);
+  }
+
   /** Starts all threads, so that they are ready when there is work. */
   start(): void {
     if (this.#threads.length === 0) this.#addThreads(Number.POSITIVE_INFINITY);
@@ -174,8 +179,8 @@ export class WorkerPool {
   }
 
   #addThreads(wanted: number): void {
-    const { workerEntry, threads = Math.min(availableParallelism(), MAX_THREADS) } = this.#options;
-    while (this.#threads.length < Math.min(threads, wanted)) {
+    const { workerEntry } = this.#options;
+    while (this.#threads.length < Math.min(this.threads, wanted)) {
       const start: WorkerStart = { marker: WORKER_MARKER };
       // Nothing of our environment or command line changes what a worker does.
       const worker = new Worker(workerEntry, { workerData: start, env: {}, execArgv: [], argv: [] });

@@ -2,13 +2,23 @@
  * Compares a store with the document: what lies on disk, byte for byte by NAR hash, for which the database is not asked;
  * and what the database says, which decides what Nix copies, collects and shows to builders.
  */
+import { availableParallelism } from "node:os";
 import type { Finding } from "../errors.js";
 import type { Path } from "../generated/types.js";
 import { type NixContext, pathInfo } from "../host/nix/index.js";
 import { runJobs } from "../host/pool.js";
 import { realPath, type TargetStore } from "../host/store.js";
 import type { Context } from "./context.js";
-import type { Progress } from "./phase-clock.js";
+import type { PhaseTotals, Progress } from "./phase-clock.js";
+import { Workload } from "./workload.js";
+
+/** What a path costs beside the bytes of its NAR, in such bytes. */
+const COST_OF_PATH = 128 * 1024;
+
+/** What `progress` counts up to. */
+export function totalsOf(paths: readonly { readonly narSize: number }[]): Required<PhaseTotals> {
+  return { items: paths.length, bytes: paths.reduce((sum, { narSize }) => sum + narSize, 0) };
+}
 
 /** A finding for each path that is not there (STORE_PATH_ABSENT) or not what the document says (STORE_CONTENT). */
 export async function checkOnDisk(
@@ -72,21 +82,24 @@ export async function hashOnDisk(
   progress: Progress,
 ): Promise<Map<string, string>> {
   const { workerEntry, signal, threads } = context;
-  let items = 0;
-  let bytes = 0;
   const jobs = paths.map(({ storePath, narSize }) => ({
     kind: "disk" as const,
     path: realPath(store, storePath),
     narSize,
   }));
+  const foreseen = jobs.map((job) => ({
+    key: job,
+    bytes: job.narSize,
+    cost: job.narSize + COST_OF_PATH,
+  }));
+  const work = new Workload(foreseen, threads ?? availableParallelism());
   const results = await runJobs(jobs, {
     workerEntry,
     signal,
     ...(threads === undefined ? {} : { threads }),
     onResult(job) {
-      items += 1;
-      bytes += job.narSize;
-      progress(items, bytes);
+      work.end(job);
+      progress(work.done);
     },
   });
   return new Map(

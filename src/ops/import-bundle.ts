@@ -8,10 +8,16 @@ import type { Path } from "../generated/types.js";
 import type { BlobJob } from "../host/blob.js";
 import type { Gate } from "../host/gate.js";
 import { importPaths } from "../host/import.js";
-import type { NixContext } from "../host/nix/index.js";
+import type { CopyEvent, NixContext } from "../host/nix/index.js";
 import { runJobs } from "../host/pool.js";
 import type { Context } from "./context.js";
+import { CopyProgress } from "./copy-progress.js";
 import type { VerifiedBundle } from "./verify/verified-bundle.js";
+
+/** What a path costs Nix beside the bytes of its NAR, in such bytes: files, and rows in its database. */
+const COST_OF_PATH = 288 * 1024;
+/** And what its blob costs, where it is copied out of a tar first. */
+const COST_OF_STAGED = 64 * 1024;
 
 export interface Importing {
   readonly nix: NixContext;
@@ -19,7 +25,7 @@ export interface Importing {
   /** As `nix --store` takes it. */
   readonly store: string;
   readonly context: Context;
-  readonly onImported: (storePath: string) => void;
+  readonly onEvent: (event: CopyEvent) => void;
 }
 
 /**
@@ -31,11 +37,11 @@ export interface Importing {
 export async function importBundle(
   bundle: VerifiedBundle,
   paths: readonly Path[],
-  { nix, gate, store, context, onImported }: Importing,
+  { nix, gate, store, context, onEvent }: Importing,
 ): Promise<Finding[]> {
   try {
     const storePaths = paths.map(({ storePath }) => storePath);
-    await importPaths(nix, gate, storePaths, { store, onImported });
+    await importPaths(nix, gate, storePaths, { store, onEvent });
     return [];
   } catch (error) {
     if (!(error instanceof AirgapError)) throw error;
@@ -48,6 +54,15 @@ export async function importBundle(
 
 const CHANGED =
   "The medium gives other bytes than when it was verified: copy the bundle to another one, and verify it there.";
+
+/** Of an import that has not begun. */
+export function importProgress({ medium }: VerifiedBundle, paths: readonly Path[]): CopyProgress {
+  const copied = paths.map(({ storePath, narSize, blob, blobSize }) => {
+    const staged = medium.kind === "tar" ? { staged: { blob, cost: blobSize + COST_OF_STAGED } } : {};
+    return { storePath, narSize, ...staged };
+  });
+  return new CopyProgress(copied, COST_OF_PATH);
+}
 
 /** What is wrong with the blobs now. */
 async function checkAgain(

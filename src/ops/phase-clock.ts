@@ -1,10 +1,14 @@
 /** The phases of an operation: reports them as they come and go, says again where it stands, and keeps their seconds. */
+import type { Event } from "../events.js";
 import type { Context } from "./context.js";
 
 /** Whoever watches must see something move. */
 const HEARTBEAT_MS = 2000;
 
-export type Progress = (items: number, bytes?: number, detail?: string) => void;
+/** What an event of progress says: see events.ts. */
+export type Done = Omit<Extract<Event, { type: "phase.progress" }>, "type" | "phase">;
+
+export type Progress = (done: Done) => void;
 
 export interface PhaseTotals {
   readonly items?: number;
@@ -24,21 +28,12 @@ export class PhaseClock {
     const { report, now } = this.#context;
     const start = now().getTime();
     report({ type: "phase.started", phase, ...totals });
-    let last: Parameters<Progress> = [0];
-    const say = () => {
-      const [items, bytes, detail] = last;
-      report({
-        type: "phase.progress",
-        phase,
-        items,
-        ...(bytes === undefined ? {} : { bytes }),
-        ...(detail === undefined ? {} : { detail }),
-      });
-    };
+    let last: Done = { items: 0 };
+    const say = () => report({ type: "phase.progress", phase, ...last });
     const heartbeat = setInterval(say, HEARTBEAT_MS);
     try {
-      const result = await work((...progress) => {
-        last = progress;
+      const result = await work((done) => {
+        last = done;
         say();
       });
       report({ type: "phase.finished", phase });

@@ -20,10 +20,10 @@ import { makeRunDir } from "../host/run-dir.js";
 import { realPath } from "../host/store.js";
 import type { PublicKey } from "../nix/signature.js";
 import { formatTime } from "../time.js";
-import { checkOnDisk, hashOnDisk } from "./check-disk.js";
+import { checkOnDisk, hashOnDisk, totalsOf } from "./check-disk.js";
 import type { Context } from "./context.js";
 import { gateTo } from "./gate-paths.js";
-import { importBundle } from "./import-bundle.js";
+import { importBundle, importProgress } from "./import-bundle.js";
 import { PhaseClock } from "./phase-clock.js";
 import { buildable, importable, planRebuild, type RebuildPlan, type RebuildTier } from "./rebuild/plan.js";
 import {
@@ -212,10 +212,8 @@ class Run {
   #checkImported(scratch: Scratch, plan: RebuildPlan, valid: ReadonlySet<string>): Promise<Finding[]> {
     const there = plan.imports.filter(({ storePath }) => valid.has(storePath));
     if (there.length === 0) return Promise.resolve([]);
-    return this.#clock.phase(
-      "check what is there",
-      { items: there.length, bytes: sumSizes(there) },
-      (progress) => checkOnDisk(scratch.store, there, this.#context, progress),
+    return this.#clock.phase("check what is there", totalsOf(there), (progress) =>
+      checkOnDisk(scratch.store, there, this.#context, progress),
     );
   }
 
@@ -247,21 +245,18 @@ class Run {
 
   async #import(paths: readonly Path[], { bundle, scratch, nix, gate }: BuildParts): Promise<Finding[]> {
     if (paths.length === 0) return [];
-    const sizes = new Map(paths.map(({ storePath, narSize }) => [storePath, narSize]));
-    return this.#clock.phase("import", { items: paths.length, bytes: sumSizes(paths) }, (progress) => {
-      let [items, bytes] = [0, 0];
-      return importBundle(bundle, paths, {
+    const copied = importProgress(bundle, paths);
+    return this.#clock.phase("import", copied.totals, (progress) =>
+      importBundle(bundle, paths, {
         nix,
         gate,
         store: scratch.store.uri,
         context: this.#context,
-        onImported(storePath) {
-          items += 1;
-          bytes += sizes.get(storePath) ?? 0;
-          progress(items, bytes, storePath);
+        onEvent(event) {
+          if (copied.take(event)) progress(copied.done);
         },
-      });
-    });
+      }),
+    );
   }
 
   async #realise(targets: readonly string[], builds: Builds, { scratch, nix }: BuildParts): Promise<void> {
@@ -269,7 +264,8 @@ class Run {
     await this.#clock.phase("build", { items: targets.length }, async (progress) => {
       const onEvent = (event: NixLogEvent): void => {
         builds.take(event);
-        progress(builds.finished, undefined, builds.running);
+        const { finished: items, running: detail } = builds;
+        progress({ items, ...(detail === undefined ? {} : { detail }) });
       };
       const result = await realise(nix, targets, {
         store: scratch.store.uri,
@@ -298,10 +294,8 @@ class Run {
       storePath,
       narSize: byPath.get(storePath)?.narSize ?? 0,
     }));
-    const actual = await this.#clock.phase(
-      "compare",
-      { items: outputs.length, bytes: sumSizes(outputs) },
-      (progress) => hashOnDisk(scratch.store, outputs, this.#context, progress),
+    const actual = await this.#clock.phase("compare", totalsOf(outputs), (progress) =>
+      hashOnDisk(scratch.store, outputs, this.#context, progress),
     );
     const differences = new Map<string, TreeDifference[]>();
     for (const [storePath, narHash] of actual) {

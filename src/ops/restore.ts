@@ -25,10 +25,10 @@ import { realPath, resolveStore, type TargetStore } from "../host/store.js";
 import { withStoreLock } from "../host/store-lock.js";
 import type { PublicKey } from "../nix/signature.js";
 import { formatTime } from "../time.js";
-import { checkOnDisk, checkRecords } from "./check-disk.js";
+import { checkOnDisk, checkRecords, totalsOf } from "./check-disk.js";
 import type { Context } from "./context.js";
 import { gateTo } from "./gate-paths.js";
-import { importBundle } from "./import-bundle.js";
+import { importBundle, importProgress } from "./import-bundle.js";
 import { PhaseClock } from "./phase-clock.js";
 import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
 import { planRestore, type RestorePlan } from "./restore/plan.js";
@@ -222,31 +222,29 @@ class Run {
     nix: NixContext,
     tempDir: string,
   ): Promise<Finding[]> {
-    const { missing, importBytes } = plan;
+    const { missing } = plan;
     const gate = await this.#clock.phase("open the gate", {}, () =>
       gateTo(bundle, join(tempDir, "gate"), this.#context.signal),
     );
-    const sizes = new Map(missing.map(({ storePath, narSize }) => [storePath, narSize]));
-    return this.#clock.phase("import", { items: missing.length, bytes: importBytes }, (progress) => {
-      let bytes = 0;
-      return importBundle(bundle, missing, {
+    const copied = importProgress(bundle, missing);
+    return this.#clock.phase("import", copied.totals, (progress) =>
+      importBundle(bundle, missing, {
         nix,
         gate,
         store: this.#store.uri,
         context: this.#context,
-        onImported: (storePath) => {
-          this.#imported += 1;
-          bytes += sizes.get(storePath) ?? 0;
-          progress(this.#imported, bytes, storePath);
+        onEvent: (event) => {
+          if (!copied.take(event)) return;
+          this.#imported = copied.done.items;
+          progress(copied.done);
         },
-      });
-    });
+      }),
+    );
   }
 
   async #check(phase: string, paths: readonly Path[]): Promise<Finding[]> {
     if (paths.length === 0) return [];
-    const bytes = paths.reduce((sum, { narSize }) => sum + narSize, 0);
-    const findings = await this.#clock.phase(phase, { items: paths.length, bytes }, (progress) =>
+    const findings = await this.#clock.phase(phase, totalsOf(paths), (progress) =>
       checkOnDisk(this.#store, paths, this.#context, progress),
     );
     this.#checked += paths.length - findings.length;

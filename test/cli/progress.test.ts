@@ -17,52 +17,72 @@ function folded(...events: readonly At[]): ProgressState {
 }
 
 const started = (totals = {}): Event => ({ type: "phase.started", phase: "compress", ...totals });
-const progress = (items: number, bytes?: number, detail?: string): Event => ({
+const progress = (items: number, more: { bytes?: number; share?: number; detail?: string } = {}): Event => ({
   type: "phase.progress",
   phase: "compress",
   items,
-  ...(bytes === undefined ? {} : { bytes }),
-  ...(detail === undefined ? {} : { detail }),
+  ...more,
 });
 
 describe("progress", () => {
   it("has counts, bytes, rate and time left", () => {
-    const [phase] = folded([0, started({ items: 40, bytes: 4e9 })], [10_000, progress(10, 1e9, "a.nar")]);
+    const [phase] = folded(
+      [0, started({ items: 40, bytes: 4e9 })],
+      [10_000, progress(10, { bytes: 1e9, share: 0.25, detail: "a.nar" })],
+    );
     expect(describePhase(phase!, 10_000)).toBe(
       "compress: 10/40, 1.0 GB of 4.0 GB, 100 MB/s, 10 s so far, 30 s left: a.nar",
     );
   });
 
-  it("forecasts by items where bytes are not counted", () => {
-    const [phase] = folded([0, started({ items: 40 })], [10_000, progress(10)]);
-    expect(timeLeft(phase!, 10_000)).toBe(30_000);
+  it("says a rate that fits the time left, though most bytes come first", () => {
+    const [phase] = folded(
+      [0, started({ items: 40, bytes: 4e9 })],
+      [10_000, progress(2, { bytes: 3e9, share: 0.25 })],
+    );
+    expect(describePhase(phase!, 10_000)).toBe(
+      "compress: 2/40, 3.0 GB of 4.0 GB, 100 MB/s, 10 s so far, 30 s left",
+    );
   });
 
-  it("forecasts nothing without a total, without movement, at the start and at the end", () => {
+  it("forecasts nothing where nothing tells how far it is, without movement, at the start and at the end", () => {
     const left = (...events: readonly At[]) => timeLeft(folded(...events)[0]!, events.at(-1)![0]);
-    expect(left([0, started()], [10_000, progress(10)])).toBeNull();
-    expect(left([0, started({ items: 4 })], [10_000, progress(0)])).toBeNull();
-    expect(left([0, started({ items: 4 })], [1000, progress(1)])).toBeNull();
-    expect(left([0, started({ items: 4 })], [9000, progress(4)])).toBeNull();
+    expect(left([0, started({ items: 40 })], [10_000, progress(10)])).toBeNull();
+    expect(left([0, started()], [10_000, progress(0, { share: 0 })])).toBeNull();
+    expect(left([0, started()], [1000, progress(1, { share: 0.5 })])).toBeNull();
+    expect(left([0, started()], [9000, progress(4, { share: 1 })])).toBeNull();
+    expect(left([0, started()], [9000, progress(4, { share: 0.5 })])).toBe(9000);
   });
 
-  it("smooths bursts, and follows a lasting change", () => {
-    const steady: [number, Event][] = Array.from({ length: 20 }, (_, i) => [
-      (i + 1) * 1000,
-      progress(0, (i + 1) * 100),
+  it("counts down without news, and says nothing once it should have come further", () => {
+    const [phase] = folded([0, started()], [40_000, progress(1, { share: 0.8 })]);
+    expect([41, 45, 49, 49.9].map((at) => Math.round(timeLeft(phase!, at * 1000)!))).toEqual([
+      9000, 5000, 1000, 100,
     ]);
-    const before = folded([0, started()], ...steady);
-    const rate = (state: ProgressState) => state[0]!.rate.perSecond!;
-    expect(rate(before)).toBeCloseTo(100);
-    const burst = fold(before, progress(0, 2000 + 1000), 21_000);
-    expect(rate(burst)).toBeLessThan(300);
-    let state = before;
-    for (let i = 1; i <= 30; i++) state = fold(state, progress(0, 2000 + i * 1000), 20_000 + i * 1000);
-    expect(rate(state)).toBeGreaterThan(990);
+    expect(timeLeft(phase!, 50_000)).toBeNull();
+    const [slow] = folded([0, started()], [40_000, progress(1, { share: 0.1 })]);
+    expect(timeLeft(slow!, 50_000)).toBe(350_000);
+    expect(timeLeft(slow!, 56_000)).toBeNull();
+    expect(describePhase(slow!, 56_000)).toBe("compress: 1, 56 s so far");
+  });
+
+  it("takes bursts as such, and follows a lasting change", () => {
+    const at = (seconds: number, share: number): At => [seconds * 1000, progress(0, { share })];
+    const left = (...events: readonly At[]) => timeLeft(folded([0, started()], ...events)[0]!, 50_000)!;
+    const steady = Array.from({ length: 50 }, (_, i) => at(i + 1, (i + 1) / 100));
+    expect(left(...steady)).toBeCloseTo(50_000);
+    // Ten times as much in a second as before.
+    const burst = left(...steady.slice(0, 49), at(50, 0.59));
+    expect(burst / 1000).toBeGreaterThan(30);
+    // Five times as fast since 20 of 50 seconds.
+    const faster = Array.from({ length: 50 }, (_, i) =>
+      at(i + 1, (i < 20 ? i + 1 : 20 + (i - 19) * 5) / 500),
+    );
+    expect(left(...faster) / ((330 / 5) * 1000)).toBeLessThan(4 / 3);
   });
 
   it("says the last that is known when a phase ends", () => {
-    const [phase] = folded([0, started({ items: 40 })], [5000, progress(40, 1e6)]);
+    const [phase] = folded([0, started({ items: 40 })], [5000, progress(40, { bytes: 1e6 })]);
     expect(describeFinished(phase!, 61_000)).toBe("compress: done (40, 1.0 MB, 1 min 01 s)");
   });
 

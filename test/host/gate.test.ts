@@ -6,7 +6,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { removeTree } from "../../src/host/files.js";
 import { type GatePath, MAX_BATCH_BYTES, makeGate } from "../../src/host/gate.js";
 import { importPaths } from "../../src/host/import.js";
-import { invalidPaths } from "../../src/host/nix/index.js";
+import { type CopyEvent, invalidPaths } from "../../src/host/nix/index.js";
 import { siteNix } from "../../src/host/nix/site.js";
 import { hashOf, parseHex } from "../../src/nix/hash.js";
 import { writeNar } from "../../src/nix/nar-writer.js";
@@ -121,8 +121,10 @@ describe("the real Nix", () => {
     const store = newDir("store");
     const gate = await makeGate(newDir("gate"), paths, { blobs: null, signal });
     const imported: string[] = [];
-    const onImported = (storePath: string) => imported.push(storePath);
-    await importPaths(nix, gate, [nameOf(paths[0]!)], { store, onImported });
+    const onEvent = (event: CopyEvent) => {
+      if (event.type === "finished") imported.push(event.subject);
+    };
+    await importPaths(nix, gate, [nameOf(paths[0]!)], { store, onEvent });
     expect(imported).toEqual([nameOf(paths[0]!)]);
 
     const { blob } = paths[1]!;
@@ -132,7 +134,7 @@ describe("the real Nix", () => {
     writeFileSync(blob.path, changed);
     const swapped = [paths[0]!, { ...paths[1]!, blob: { ...blob, size: other.length } }];
     const second = await makeGate(newDir("gate"), swapped, { blobs: null, signal });
-    await expect(importPaths(nix, second, swapped.map(nameOf), { store, onImported })).rejects.toThrow(
+    await expect(importPaths(nix, second, swapped.map(nameOf), { store, onEvent })).rejects.toThrow(
       expect.objectContaining({ code: "BLOB_HASH" }),
     );
     // Of a directory Nix itself reads what is there.
@@ -140,7 +142,7 @@ describe("the real Nix", () => {
     mkdirSync(join(blobs, "sha256"), { recursive: true });
     writeFileSync(join(blobs, paths[1]!.narInfo.url.slice("blobs/".length)), other);
     const third = await makeGate(newDir("gate"), paths, { blobs, signal });
-    await expect(importPaths(nix, third, [nameOf(paths[1]!)], { store, onImported })).rejects.toThrow(
+    await expect(importPaths(nix, third, [nameOf(paths[1]!)], { store, onEvent })).rejects.toThrow(
       expect.objectContaining({ code: "NIX_FAILED" }),
     );
     expect(await invalidPaths(nix, paths.map(nameOf), store)).toEqual(new Set([nameOf(paths[1]!)]));
@@ -153,8 +155,8 @@ describe("the real Nix", () => {
     const gate = await makeGate(newDir("gate"), paths, { blobs: null, signal });
     const other = await makeGate(newDir("gate"), paths, { blobs: null, signal });
     const forged = { ...gate, publicKey: other.publicKey };
-    await expect(
-      importPaths(nix, forged, paths.map(nameOf), { store, onImported: () => {} }),
-    ).rejects.toThrow(expect.objectContaining({ code: "NIX_FAILED" }));
+    await expect(importPaths(nix, forged, paths.map(nameOf), { store, onEvent: () => {} })).rejects.toThrow(
+      expect.objectContaining({ code: "NIX_FAILED" }),
+    );
   });
 });

@@ -13,27 +13,34 @@ export interface PhaseState {
   readonly bytes: number | null;
   readonly totalItems: number | null;
   readonly totalBytes: number | null;
+  /** Of the phase's time, from 0 to 1; null where nothing tells. */
+  readonly share: number | null;
   readonly detail: string | null;
-  readonly rate: Rate;
+  readonly pace: Pace;
 }
 
-/** Of bytes where they are counted, else of items. */
-interface Rate {
-  /** A second; null until there are two points. */
-  readonly perSecond: number | null;
+/** How fast the share grows. */
+interface Pace {
+  /** A millisecond; 0 until there are two points. */
+  readonly perMs: number;
+  /** When it last grew. */
   readonly at: number;
-  readonly done: number;
+  readonly share: number;
 }
 
 /** Phases that have begun and not ended: the last is the innermost. */
 export type ProgressState = readonly PhaseState[];
 
-/** A burst of this age has lost most of its weight. */
-const SMOOTHING_MS = 5000;
-/** Closer points say more of the clock than of the work. */
-const MIN_STEP_MS = 250;
+/**
+ * How much more the present counts than the past, whatever the scale: with 1 the pace would be the average since the
+ * start, blind to a disk that slows down; with 5 it would jump with every large item.
+ */
+const RECENCY = 2;
 /** A forecast from less would jump. */
 const MIN_FORECAST_MS = 2000;
+/** For so long a forecast holds without news; in a long phase, for so much of the time that has passed. */
+const MIN_SILENCE_MS = 5000;
+const SILENT_PART = 0.25;
 
 export function fold(state: ProgressState, event: Event, now: number): ProgressState {
   switch (event.type) {
@@ -56,8 +63,9 @@ function begun(event: Extract<Event, { type: "phase.started" }>, now: number): P
     bytes: null,
     totalItems: event.items ?? null,
     totalBytes: event.bytes ?? null,
+    share: null,
     detail: null,
-    rate: { perSecond: null, at: now, done: 0 },
+    pace: { perMs: 0, at: now, share: 0 },
   };
 }
 
@@ -66,39 +74,52 @@ function advanced(
   event: Extract<Event, { type: "phase.progress" }>,
   now: number,
 ): PhaseState {
-  const bytes = event.bytes ?? phase.bytes;
-  const rate = nextRate(phase.rate, bytes ?? event.items, now);
-  return { ...phase, items: event.items, bytes, detail: event.detail ?? null, rate };
+  return {
+    ...phase,
+    items: event.items,
+    bytes: event.bytes ?? phase.bytes,
+    share: event.share ?? phase.share,
+    detail: event.detail ?? null,
+    pace: nextPace(phase, event.share ?? 0, now),
+  };
 }
 
-/** Exponential smoothing, by the time that has passed. */
-function nextRate(rate: Rate, done: number, now: number): Rate {
-  const elapsed = now - rate.at;
-  if (elapsed < MIN_STEP_MS) return rate;
-  const current = (Math.max(0, done - rate.done) * 1000) / elapsed;
-  const weight = 1 - Math.exp(-elapsed / SMOOTHING_MS);
-  const perSecond = rate.perSecond === null ? current : rate.perSecond + weight * (current - rate.perSecond);
-  return { perSecond, at: now, done };
+/** An average since the start, in which each moment counts by its age: see RECENCY. */
+function nextPace({ startedAt, pace }: PhaseState, share: number, now: number): Pace {
+  const elapsed = now - pace.at;
+  if (share <= pace.share || elapsed <= 0) return pace;
+  const current = (share - pace.share) / elapsed;
+  const past = ((pace.at - startedAt) / (now - startedAt)) ** RECENCY;
+  return { perMs: past * pace.perMs + (1 - past) * current, at: now, share };
 }
 
-/** Milliseconds, or null where nothing can be said. */
-export function timeLeft(phase: PhaseState, now: number): number | null {
-  const { perSecond } = phase.rate;
-  const [done, total] =
-    phase.bytes === null ? [phase.items, phase.totalItems] : [phase.bytes, phase.totalBytes];
-  if (total === null || perSecond === null || perSecond <= 0) return null;
-  if (now - phase.startedAt < MIN_FORECAST_MS || done >= total) return null;
-  return ((total - done) / perSecond) * 1000;
+/** Milliseconds, or null where nothing can be said: also of a phase that should have ended, or come further. */
+export function timeLeft({ startedAt, share, pace }: PhaseState, now: number): number | null {
+  const elapsed = now - startedAt;
+  if (share === null || share >= 1 || pace.perMs === 0 || elapsed < MIN_FORECAST_MS) return null;
+  const silence = now - pace.at;
+  if (silence > Math.max(MIN_SILENCE_MS, elapsed * SILENT_PART)) return null;
+  const left = (1 - share) / pace.perMs - silence;
+  return left > 0 ? left : null;
+}
+
+/** Bytes a second over the whole of the phase, what is still to come included: so it fits what is said beside it. */
+export function averageRate(phase: PhaseState, now: number): number | null {
+  const { bytes, totalBytes, startedAt } = phase;
+  const elapsed = now - startedAt;
+  if (bytes === null || elapsed <= 0) return null;
+  const left = timeLeft(phase, now);
+  if (left === null || totalBytes === null) return (bytes * 1000) / elapsed;
+  return (totalBytes * 1000) / (elapsed + left);
 }
 
 /** `compress: 12/40, 1.2 GB of 3.4 GB, 110 MB/s, 20 s so far, 18 s left: nar/…` */
 export function describePhase(phase: PhaseState, now: number): string {
   const left = timeLeft(phase, now);
+  const rate = averageRate(phase, now);
   const parts = [
     ...amounts(phase),
-    ...(phase.bytes !== null && phase.rate.perSecond !== null
-      ? [`${formatBytes(phase.rate.perSecond)}/s`]
-      : []),
+    ...(rate === null ? [] : [`${formatBytes(rate)}/s`]),
     `${formatDuration(now - phase.startedAt)} so far`,
     ...(left === null ? [] : [`${formatDuration(left)} left`]),
   ];

@@ -4,6 +4,7 @@
  */
 import { fail } from "../../errors.js";
 import { formatFragment } from "../../nix/flake-fragment.js";
+import type { ProcessIo } from "../process-io.js";
 import type { NixLogEvent } from "./internal-log.js";
 import { chunkArguments, invokeNix, type NixContext, type NixOutcome, tryNix } from "./invoke.js";
 import { type PathInfo, parsePathInfo, type StoredPathInfo } from "./path-info.js";
@@ -228,10 +229,19 @@ export async function realise(
   return failed ?? { ok: true, stdout: "", message: "" };
 }
 
+/**
+ * `moved`: bytes of NARs, and of what goes with them, that this call of Nix has read or written so far. `staged`: bytes of
+ * a blob that are where Nix can read them.
+ */
+export type CopyEvent =
+  | NixLogEvent
+  | { readonly type: "moved"; readonly bytes: number }
+  | { readonly type: "staged"; readonly blob: string; readonly bytes: number };
+
 export interface CopyOptions {
   readonly from?: string;
   readonly to?: string;
-  readonly onEvent?: (event: NixLogEvent) => void;
+  readonly onEvent?: (event: CopyEvent) => void;
 }
 
 /**
@@ -243,7 +253,11 @@ export async function copy(nix: NixContext, paths: readonly string[], options: C
     ...(options.from ? ["--from", options.from] : []),
     ...(options.to ? ["--to", options.to] : []),
   ];
-  const events = options.onEvent ? { onEvent: options.onEvent } : {};
+  const { onEvent } = options;
+  // A cache is read compressed, and a store is read as it is.
+  const side = options.from ? "written" : "read";
+  const onIo = (io: ProcessIo) => onEvent?.({ type: "moved", bytes: io[side] });
+  const events = onEvent ? { onEvent, onIo } : {};
   for (const derivation of [false, true]) {
     const kind = paths.filter((path) => path.endsWith(".drv") === derivation);
     for (const chunk of chunkArguments(kind)) {

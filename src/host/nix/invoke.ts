@@ -6,6 +6,7 @@ import type { Report } from "../../events.js";
 import { run } from "../exec.js";
 import { withDiskErrors } from "../files.js";
 import { ownerVariable } from "../orphans.js";
+import { type ProcessIo, watchIo } from "../process-io.js";
 import { InternalLog, type NixLogEvent } from "./internal-log.js";
 
 /** Longest argument list given to one process, in bytes: a third of what the oldest kernels allow. */
@@ -27,6 +28,8 @@ export interface NixContext {
 
 export interface InvokeOptions {
   readonly onEvent?: (event: NixLogEvent) => void;
+  /** What Nix has read and written, now and then. */
+  readonly onIo?: (io: ProcessIo) => void;
   /** Replaces parts of the environment. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -78,7 +81,7 @@ export async function tryNix(
   nix: NixContext,
   program: "nix" | "nix-store",
   args: readonly string[],
-  { onEvent, env = {} }: InvokeOptions = {},
+  { onEvent, onIo, env = {} }: InvokeOptions = {},
 ): Promise<NixOutcome> {
   const log = new InternalLog();
   const errors: string[] = [];
@@ -98,13 +101,17 @@ export async function tryNix(
   const options = Object.entries(nix.options).flatMap(([name, value]) => ["--option", name, value]);
   const common = program === "nix" ? ["--extra-experimental-features", "nix-command flakes"] : [];
   const argv = [join(nix.binDir, program), ...common, ...args, ...options, "--log-format", "internal-json"];
+  let stopWatching = (): void => {};
   const result = await run(argv, {
     env: { ...nix.env, ...env, ...ownerVariable() },
     cwd: nix.cwd,
     signal: nix.signal,
+    onStart: (pid) => {
+      if (onIo !== undefined) stopWatching = watchIo(pid, onIo);
+    },
     onStderrLine,
     maxOutput: MAX_STDOUT,
-  });
+  }).finally(() => stopWatching());
   const said = errors.length > 0 ? errors : tail.slice(-20);
   const message = [...said, ...built.slice(-10).map((line) => `> ${line}`)].join("\n");
   if (result.code !== 0) await refuseFullDisk(message, args);

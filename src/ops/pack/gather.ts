@@ -9,6 +9,7 @@ import { type Derivation, parseDerivation } from "../../nix/derivation.js";
 import { derivationReferences } from "../../nix/derivation-hash.js";
 import { formatHex, formatNix32, formatSri, hashOf } from "../../nix/hash.js";
 import { writeNar } from "../../nix/nar-writer.js";
+import type { Progress } from "../phase-clock.js";
 
 export interface DerivationFiles {
   readonly derivations: PackedDerivations;
@@ -100,12 +101,13 @@ export async function makeReal(
   context: nix.NixContext,
   targets: readonly string[],
   derivations: PackedDerivations,
-  onBuilt: (done: number, bytes: undefined, detail: string) => void,
+  progress: Progress,
 ): Promise<Finding[]> {
   let built = 0;
   const onEvent = (event: nix.NixLogEvent): void => {
-    if (event.type === "started") onBuilt(built, undefined, event.subject);
-    if (event.type === "finished" && event.kind !== "fetch") onBuilt(++built, undefined, event.subject);
+    if (event.type === "started") progress({ items: built, detail: event.subject });
+    if (event.type === "finished" && event.kind !== "fetch")
+      progress({ items: ++built, detail: event.subject });
   };
   const outcome = await nix.realise(context, targets, { keepGoing: true, onEvent });
   if (outcome.ok) return [];

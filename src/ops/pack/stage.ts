@@ -90,10 +90,9 @@ export async function stageBlobs(
   options: {
     readonly recipe: StageRecipe;
     readonly tempDir: string;
-    readonly onCopied: (narBytes: number, storePath: string) => void;
+    readonly onEvent: (event: nix.CopyEvent) => void;
   },
 ): Promise<Path[]> {
-  const sizes = new Map(paths.map((path) => [path.storePath, path.narSize]));
   await dropStale(stage, paths);
   const link = join(options.tempDir, "cache");
   await symlink(stage.cache, link);
@@ -102,10 +101,7 @@ export async function stageBlobs(
     paths.map((path) => path.storePath),
     {
       to: `file://${link}?compression=zstd&compression-level=${options.recipe.compressionLevel}`,
-      onEvent: (event) => {
-        if (event.type === "finished" && event.kind === "copy")
-          options.onCopied(sizes.get(event.subject) ?? 0, event.subject);
-      },
+      onEvent: options.onEvent,
     },
   );
   const staged: Path[] = [];

@@ -23,6 +23,7 @@ import { type SecretKey, signFingerprint } from "../../nix/signature.js";
 import { makeApproval } from "../../trust/approval.js";
 import { makeStatement } from "../../trust/statement.js";
 import type { Context } from "../context.js";
+import { CopyProgress } from "../copy-progress.js";
 import type { PhaseClock } from "../phase-clock.js";
 import { verify } from "../verify.js";
 import type { PackPlan } from "./plan.js";
@@ -60,18 +61,16 @@ export async function writeBundle(
     const copies = out.form === "tar" ? 2 : 1;
     await requireRoom(folder, narBytes * COMPRESSED_SHARE * copies - (await sizeOnDisk(stageOf(out.path))));
     const stage = await openStage(out.path, recipe);
-    const paths = await clock.phase("compress", { items: plan.paths.length, bytes: narBytes }, (progress) => {
-      const done = { items: 0, bytes: 0 };
-      return stageBlobs(nixContext, stage, plan.paths, {
+    const copied = new CopyProgress(plan.paths, costOfPath(level));
+    const paths = await clock.phase("compress", copied.totals, (progress) =>
+      stageBlobs(nixContext, stage, plan.paths, {
         recipe,
         tempDir,
-        onCopied: (bytes, path) => {
-          done.items += 1;
-          done.bytes += bytes;
-          progress(done.items, done.bytes, path);
+        onEvent: (event) => {
+          if (copied.take(event)) progress(copied.done);
         },
-      });
-    });
+      }),
+    );
     const document = completeDocument(plan, paths, options.secretKey);
     const bytes = formatDocument(document);
     const sha256 = formatHex(hashOf("sha256", bytes));
@@ -105,6 +104,11 @@ export async function writeBundle(
     const size = await sizeOf(out, document, bytes.length);
     return { bundle: { path: out.path, kind: out.form, sha256, bytes: size }, verification: null };
   });
+}
+
+/** What a path costs beside the bytes of its NAR, in such bytes: the less, the longer a byte takes to compress. */
+function costOfPath(level: number): number {
+  return 112 * 1024 * Math.min(1, (3 / level) ** 2);
 }
 
 function requireRoom(folder: string, bytes: number): Promise<void> {

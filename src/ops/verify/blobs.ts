@@ -18,7 +18,11 @@ import type { Derivation } from "../../nix/derivation.js";
 import { parseSri } from "../../nix/hash.js";
 import { parseStorePath } from "../../nix/store-path.js";
 import type { Context } from "../context.js";
+import { Workload } from "../workload.js";
 import type { Step, VerifyLog } from "./log.js";
+
+/** What a blob costs beside the bytes that are read and unpacked, in such bytes. */
+const COST_OF_BLOB = 192 * 1024;
 
 /** What is known of the bundle when its blobs are read. */
 export interface OpenBundle {
@@ -172,18 +176,22 @@ export class BlobReading {
   async #readAll(phase: string, wanted: readonly Wanted[], hashParts: readonly string[]): Promise<Read> {
     const { report } = this.#context;
     const batches = this.#batch(wanted);
-    const bytes = batches.reduce((sum, { job }) => sum + job.blobSize, 0);
-    report({ type: "phase.started", phase, items: batches.length, bytes });
-    let doneItems = 0;
-    let doneBytes = 0;
+    const foreseen = batches.map(({ job }) => ({
+      key: job,
+      bytes: job.narSize,
+      cost: job.narSize + job.blobSize + COST_OF_BLOB,
+    }));
+    const work = new Workload(foreseen, this.#pool.threads);
+    report({ type: "phase.started", phase, ...work.totals });
+    const say = ({ subject: detail }: BlobJob) =>
+      report({ type: "phase.progress", phase, ...work.done, detail });
     const results = await this.#pool.run(
       batches.map(({ job }) => job),
       {
         hashParts,
-        onResult: ({ blobSize, subject }) => {
-          doneItems += 1;
-          doneBytes += blobSize;
-          report({ type: "phase.progress", phase, items: doneItems, bytes: doneBytes, detail: subject });
+        onResult: (job) => {
+          work.end(job);
+          say(job);
         },
       },
     );

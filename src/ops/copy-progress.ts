@@ -1,0 +1,86 @@
+/**
+ * How far a copy by Nix is. Nix says when it begins a path and when it ends it; how far it is in between follows from
+ * the bytes that its process has moved, which is all that Nix 2.8 lets one see.
+ */
+import type { CopyEvent } from "../host/nix/index.js";
+import type { Done } from "./phase-clock.js";
+import { Workload } from "./workload.js";
+
+interface CopiedPath {
+  readonly storePath: string;
+  readonly narSize: number;
+  /** Where its blob is copied out of a tar first. */
+  readonly staged?: { readonly blob: string; readonly cost: number };
+}
+
+export class CopyProgress {
+  readonly #work: Workload<string>;
+  readonly #paths: ReadonlyMap<string, CopiedPath>;
+  readonly #byBlob = new Map<string, CopiedPath>();
+  readonly #running = new Set<CopiedPath>();
+  /** Of the bytes that the process has moved, those of paths that ended, and of what is no path. */
+  #settled = 0;
+  #moved = 0;
+  #last: string | undefined;
+
+  /** `perPath`: what a path costs beside its bytes, in bytes. */
+  constructor(paths: readonly CopiedPath[], perPath: number) {
+    this.#paths = new Map(paths.map((path) => [path.storePath, path]));
+    for (const path of paths) if (path.staged !== undefined) this.#byBlob.set(path.staged.blob, path);
+    const jobs = paths.map(({ storePath, narSize, staged }) => ({
+      key: storePath,
+      bytes: narSize,
+      cost: narSize + (staged?.cost ?? 0) + perPath,
+    }));
+    // Nix 2.8 copies one after the other; newer ones side by side, in an order of their own that keeps all threads busy.
+    this.#work = new Workload(jobs, 1);
+  }
+
+  get totals(): Workload<string>["totals"] {
+    return this.#work.totals;
+  }
+
+  get done(): Done {
+    return { ...this.#work.done, ...(this.#last === undefined ? {} : { detail: this.#last }) };
+  }
+
+  /** Whether it told something new. */
+  take(event: CopyEvent): boolean {
+    if (event.type === "staged") {
+      const path = this.#byBlob.get(event.blob);
+      if (path !== undefined) this.#work.advance(path.storePath, 0, event.bytes);
+    } else if (event.type === "moved") this.#move(event.bytes);
+    else if (event.type === "started" && event.kind === "copy") this.#begin(event.subject);
+    else if (event.type === "finished" && event.kind === "copy") this.#end(event.subject);
+    else return false;
+    return event.type !== "started";
+  }
+
+  #begin(storePath: string): void {
+    const path = this.#paths.get(storePath);
+    if (path !== undefined) this.#running.add(path);
+  }
+
+  #end(storePath: string): void {
+    const path = this.#paths.get(storePath);
+    if (path === undefined) return;
+    this.#running.delete(path);
+    this.#settled += path.narSize;
+    this.#work.end(storePath);
+    this.#last = storePath;
+  }
+
+  /** `bytes`: of one process, from its start. */
+  #move(bytes: number): void {
+    if (bytes < this.#moved) this.#settled = 0; // the next process
+    this.#moved = bytes;
+    let open = 0;
+    for (const { narSize } of this.#running) open += narSize;
+    // More than what runs can have taken was the database's, or was moved twice.
+    this.#settled = Math.max(this.#settled, bytes - open);
+    const part = open === 0 ? 0 : Math.max(0, bytes - this.#settled) / open;
+    for (const { storePath, narSize, staged } of this.#running) {
+      this.#work.advance(storePath, part * narSize, part * narSize + (staged?.cost ?? 0));
+    }
+  }
+}

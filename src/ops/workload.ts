@@ -1,0 +1,101 @@
+/**
+ * How far jobs are that several threads do side by side: items and bytes for people, and the share of the time that has
+ * passed, foreseen from what jobs cost. Knows no clock; what is made of it is the command line's.
+ */
+import type { Done, PhaseTotals } from "./phase-clock.js";
+
+export interface ForeseenJob<K> {
+  readonly key: K;
+  /** What people see counted. */
+  readonly bytes: number;
+  /** What its time grows with, in any unit that is the same for all: bytes, and a constant for opening and closing. */
+  readonly cost: number;
+}
+
+interface Begun {
+  readonly bytes: number;
+  readonly cost: number;
+}
+
+export class Workload<K> {
+  readonly totals: Required<PhaseTotals>;
+  readonly #threads: number;
+  /** The costliest first. */
+  readonly #order: readonly ForeseenJob<K>[];
+  readonly #jobs: ReadonlyMap<K, ForeseenJob<K>>;
+  readonly #ended = new Set<K>();
+  /** What is done of jobs that have begun and not ended. */
+  readonly #begun = new Map<K, Begun>();
+  /** The first in `#order` that may have neither begun nor ended. */
+  #first = 0;
+  /** Thread-time that all takes, and wall time. */
+  readonly #cost: number;
+  readonly #whole: number;
+  #doneCost = 0;
+  #doneBytes = 0;
+  /** No share is ever lower than one that was told. */
+  #share = 0;
+
+  constructor(jobs: readonly ForeseenJob<K>[], threads: number) {
+    this.#threads = threads;
+    this.#order = [...jobs].sort((a, b) => b.cost - a.cost);
+    this.#jobs = new Map(jobs.map((job) => [job.key, job]));
+    this.#cost = jobs.reduce((sum, { cost }) => sum + cost, 0);
+    this.#whole = this.#timeLeft();
+    this.totals = { items: jobs.length, bytes: jobs.reduce((sum, { bytes }) => sum + bytes, 0) };
+  }
+
+  /** So many of a job's bytes are done, and so much of its cost. Nothing happens to one that is unknown, or has ended. */
+  advance(key: K, bytes: number, cost?: number): void {
+    const job = this.#jobs.get(key);
+    if (job === undefined || this.#ended.has(key)) return;
+    const done = Math.min(bytes, job.bytes);
+    const spent = cost ?? (job.bytes === 0 ? 0 : (done / job.bytes) * job.cost);
+    this.#count(key, { bytes: done, cost: Math.min(spent, job.cost) });
+  }
+
+  end(key: K): void {
+    const job = this.#jobs.get(key);
+    if (job === undefined || this.#ended.has(key)) return;
+    this.#count(key, job);
+    this.#begun.delete(key);
+    this.#ended.add(key);
+  }
+
+  get done(): Done {
+    if (this.#whole > 0) this.#share = Math.max(this.#share, 1 - this.#timeLeft() / this.#whole);
+    return { items: this.#ended.size, bytes: Math.round(this.#doneBytes), share: this.#share };
+  }
+
+  #count(key: K, { bytes, cost }: Begun): void {
+    const before = this.#begun.get(key);
+    this.#doneBytes += bytes - (before?.bytes ?? 0);
+    this.#doneCost += cost - (before?.cost ?? 0);
+    this.#begun.set(key, { bytes, cost });
+  }
+
+  /** No thread can help another with its job, so that the last large ones may outlast all others together. */
+  #timeLeft(): number {
+    const even = (this.#cost - this.#doneCost) / this.#threads;
+    if (this.#threads === 1) return even;
+    const loads = [...this.#begun].map(([key, { cost }]) => this.#jobs.get(key)!.cost - cost);
+    while (loads.length < this.#threads) loads.push(0);
+    for (const cost of this.#waiting(2 * this.#threads)) {
+      const free = loads.indexOf(Math.min(...loads));
+      loads[free] = loads[free]! + cost;
+    }
+    return Math.max(even, ...loads);
+  }
+
+  /** Costs of the largest jobs that have not begun. */
+  #waiting(count: number): number[] {
+    const costs: number[] = [];
+    const isWaiting = ({ key }: ForeseenJob<K>) => !this.#ended.has(key) && !this.#begun.has(key);
+    while (this.#first < this.#order.length && !isWaiting(this.#order[this.#first]!)) this.#first++;
+    for (let at = this.#first; at < this.#order.length && costs.length < count; at++) {
+      const job = this.#order[at]!;
+      if (isWaiting(job)) costs.push(job.cost);
+    }
+    return costs;
+  }
+}
