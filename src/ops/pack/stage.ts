@@ -12,6 +12,7 @@ import { withLock } from "../../host/lock.js";
 import * as nix from "../../host/nix/index.js";
 import { formatHex, formatSri } from "../../nix/hash.js";
 import { type NarInfo, parseNarInfo } from "../../nix/narinfo.js";
+import type { Progress } from "../phase-clock.js";
 import type { PlannedPath } from "./plan.js";
 
 export interface Stage {
@@ -79,11 +80,11 @@ export async function openStage(out: string, recipe: StageRecipe): Promise<Stage
 }
 
 /**
- * Copies and takes over. `tempDir`: a folder whose path has no characters that Nix's URLs would mistake.
+ * Has Nix fill its cache. `tempDir`: a folder whose path has no characters that Nix's URLs would mistake.
  *
- * @throws AirgapError NIX_FAILED, also where the store changed since it was planned
+ * @throws AirgapError NIX_FAILED
  */
-export async function stageBlobs(
+export async function fillCache(
   context: nix.NixContext,
   stage: Stage,
   paths: readonly PlannedPath[],
@@ -92,7 +93,7 @@ export async function stageBlobs(
     readonly tempDir: string;
     readonly onEvent: (event: nix.CopyEvent) => void;
   },
-): Promise<Path[]> {
+): Promise<void> {
   await dropStale(stage, paths);
   const link = join(options.tempDir, "cache");
   await symlink(stage.cache, link);
@@ -104,12 +105,21 @@ export async function stageBlobs(
       onEvent: options.onEvent,
     },
   );
+}
+
+/** Takes the blobs over from the cache. @throws AirgapError NIX_FAILED where the store changed since it was planned; DISK */
+export async function takeBlobs(
+  stage: Stage,
+  paths: readonly PlannedPath[],
+  progress: Progress,
+): Promise<Path[]> {
   const staged: Path[] = [];
   for (const path of paths) {
     const info = await plannedNarInfo(stage, path);
     const blob = formatHex(info.fileHash);
     await takeOver(join(stage.cache, info.url), join(stage.bundle, blobName(blob)), info);
     staged.push({ ...path, blob, blobSize: info.fileSize });
+    progress({ items: staged.length, share: staged.length / paths.length });
   }
   return staged;
 }

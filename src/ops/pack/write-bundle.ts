@@ -29,7 +29,7 @@ import { verify } from "../verify.js";
 import type { PackPlan } from "./plan.js";
 import type { Out, Prepared } from "./prepare.js";
 import type { PackOptions } from "./request.js";
-import { openStage, stageBlobs, stageOf, withStageLock } from "./stage.js";
+import { fillCache, openStage, stageOf, takeBlobs, withStageLock } from "./stage.js";
 
 /** What a compressed NAR is of its size, for a first look at the space that is needed; checked again when it is known. */
 const COMPRESSED_SHARE = 0.5;
@@ -62,14 +62,17 @@ export async function writeBundle(
     await requireRoom(folder, narBytes * COMPRESSED_SHARE * copies - (await sizeOnDisk(stageOf(out.path))));
     const stage = await openStage(out.path, recipe);
     const copied = new CopyProgress(plan.paths, costOfPath(level));
-    const paths = await clock.phase("compress", copied.totals, (progress) =>
-      stageBlobs(nixContext, stage, plan.paths, {
+    await clock.phase("compress", copied.totals, (progress) =>
+      fillCache(nixContext, stage, plan.paths, {
         recipe,
         tempDir,
         onEvent: (event) => {
           if (copied.take(event)) progress(copied.done);
         },
       }),
+    );
+    const paths = await clock.phase("take over", { items: plan.paths.length }, (progress) =>
+      takeBlobs(stage, plan.paths, progress),
     );
     const document = completeDocument(plan, paths, options.secretKey);
     const bytes = formatDocument(document);
