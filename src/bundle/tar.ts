@@ -20,6 +20,8 @@ export type TarSource =
   | { readonly name: string; readonly bytes: Uint8Array }
   | { readonly name: string; readonly size: number; readonly path: string };
 
+type OnBytes = (bytes: number) => void | Promise<void>;
+
 export interface TarWalk {
   /** In the order of the file, each name once. */
   readonly members: readonly TarMember[];
@@ -69,14 +71,14 @@ export function tarBytes(members: Iterable<readonly [name: string, bytes: Uint8A
 
 /**
  * Writes members at `position` of `out`, in the order given, and the end of the tar. `onBytes` hears of bytes as they
- * are written. Returns the position after the end. Throws BLOB_SIZE when a file has not the size that its header
+ * are written, and is waited for. Returns the position after the end. Throws BLOB_SIZE when a file has not the size that its header
  * says, and INTERRUPTED.
  */
 export async function writeMembers(
   out: FileHandle,
   position: number,
   members: Iterable<TarSource>,
-  options: { readonly signal?: AbortSignal; readonly onBytes?: (bytes: number) => void } = {},
+  options: { readonly signal?: AbortSignal; readonly onBytes?: OnBytes } = {},
 ): Promise<number> {
   const sink = new Sink(out, position, options.onBytes ?? (() => {}));
   const buffer = Buffer.allocUnsafe(COPY_SIZE);
@@ -95,12 +97,12 @@ export async function writeMembers(
 /** Collects small writes: a header and a narinfo are no system call each. */
 class Sink {
   readonly #out: FileHandle;
-  readonly #onBytes: (bytes: number) => void;
+  readonly #onBytes: OnBytes;
   readonly #pending = Buffer.allocUnsafe(COPY_SIZE);
   #filled = 0;
   #position: number;
 
-  constructor(out: FileHandle, position: number, onBytes: (bytes: number) => void) {
+  constructor(out: FileHandle, position: number, onBytes: OnBytes) {
     this.#out = out;
     this.#position = position;
     this.#onBytes = onBytes;
@@ -129,7 +131,7 @@ class Sink {
       done += bytesWritten;
       this.#position += bytesWritten;
     }
-    if (bytes.length > 0) this.#onBytes(bytes.length);
+    if (bytes.length > 0) await this.#onBytes(bytes.length);
   }
 }
 

@@ -2,7 +2,7 @@
  * Writes a bundle from NAR blobs and docs that are in place: the rest of a directory, or a whole tar
  * (docs/format.md, section 8). Names that are not final, and the last rename, are the caller's.
  */
-import { copyFile, lstat, mkdir, open, rm, writeFile } from "node:fs/promises";
+import { copyFile, type FileHandle, lstat, mkdir, open, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Finding, fail } from "../errors.js";
 import type { Report } from "../events.js";
@@ -21,6 +21,8 @@ export type Approvals = ReadonlyMap<string, Buffer>;
 const PARALLEL = 16;
 /** Bytes between two reports of progress. */
 const PROGRESS_STEP = 16 * 1024 * 1024;
+/** Bytes between two syncs of a tar. */
+const SYNC_STEP = 64 * 1024 * 1024;
 
 /**
  * Completes `dir`, whose NAR blobs and docs are in place: everything else, `index.json` last; removes what an earlier,
@@ -76,26 +78,58 @@ export async function writeTar(
   report({ type: "phase.started", phase: "tar", bytes: total });
   let done = 0;
   let reported = 0;
-  const onBytes = (bytes: number) => {
-    done += bytes;
-    if (done - reported < PROGRESS_STEP) return;
-    reported = done;
-    report({ type: "phase.progress", phase: "tar", items: 0, bytes: done });
-  };
   await onDisk(out, async () => {
     const file = await open(out, "w", 0o644);
+    const sync = new SteadySync(file);
+    const onBytes = (bytes: number): Promise<void> => {
+      done += bytes;
+      if (done - reported >= PROGRESS_STEP) {
+        reported = done;
+        report({ type: "phase.progress", phase: "tar", items: 0, bytes: done, share: done / total });
+      }
+      return sync.wrote(bytes);
+    };
     try {
       await writeMembers(file, 0, members, {
         onBytes,
         ...(what.signal === undefined ? {} : { signal: what.signal }),
       });
-      await file.sync();
+      await sync.end();
     } finally {
       await file.close();
     }
   });
   await syncPath(dirname(out));
   report({ type: "phase.finished", phase: "tar" });
+}
+
+/**
+ * Syncs a file as it is written, one step behind: what memory took in a moment is not on the medium, and who watches would
+ * wait for it at the end.
+ */
+class SteadySync {
+  readonly #file: FileHandle;
+  #unsynced = 0;
+  #pending = Promise.resolve();
+
+  constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  async wrote(bytes: number): Promise<void> {
+    this.#unsynced += bytes;
+    if (this.#unsynced < SYNC_STEP) return;
+    this.#unsynced = 0;
+    await this.#pending;
+    this.#pending = this.#file.datasync();
+    // Thrown where it is waited for: the system tells an error once.
+    this.#pending.catch(() => {});
+  }
+
+  async end(): Promise<void> {
+    await this.#pending;
+    await this.#file.sync();
+  }
 }
 
 /** Docs are blobs too; their blobs' bytes are those of the docs. */
