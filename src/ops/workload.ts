@@ -45,7 +45,10 @@ export class Workload<K> {
     this.totals = { items: jobs.length, bytes: jobs.reduce((sum, { bytes }) => sum + bytes, 0) };
   }
 
-  /** So many of a job's bytes are done, and so much of its cost. Nothing happens to one that is unknown, or has ended. */
+  /**
+   * So many of a job's bytes are done, and so much of its cost: never less than before. Nothing happens to one that is
+   * unknown, or has ended.
+   */
   advance(key: K, bytes: number, cost?: number): void {
     const job = this.#jobs.get(key);
     if (job === undefined || this.#ended.has(key)) return;
@@ -68,10 +71,11 @@ export class Workload<K> {
   }
 
   #count(key: K, { bytes, cost }: Begun): void {
-    const before = this.#begun.get(key);
-    this.#doneBytes += bytes - (before?.bytes ?? 0);
-    this.#doneCost += cost - (before?.cost ?? 0);
-    this.#begun.set(key, { bytes, cost });
+    const before = this.#begun.get(key) ?? { bytes: 0, cost: 0 };
+    const now = { bytes: Math.max(bytes, before.bytes), cost: Math.max(cost, before.cost) };
+    this.#doneBytes += now.bytes - before.bytes;
+    this.#doneCost += now.cost - before.cost;
+    this.#begun.set(key, now);
   }
 
   /** No thread can help another with its job, so that the last large ones may outlast all others together. */
