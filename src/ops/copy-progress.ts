@@ -10,12 +10,20 @@ interface CopiedPath {
   readonly storePath: string;
   readonly narSize: number;
   /** Where its blob is copied out of a tar first. */
-  readonly staged?: { readonly blob: string; readonly cost: number };
+  readonly staged?: { readonly blob: string; readonly size: number; readonly cost: number };
+}
+
+export interface CopyCosts {
+  /** What a path costs beside its bytes, in bytes. */
+  readonly perPath: number;
+  /** Bytes that Nix moves for each of a NAR. */
+  readonly moves: number;
 }
 
 export class CopyProgress {
   readonly #work: Workload<string>;
   readonly #paths: ReadonlyMap<string, CopiedPath>;
+  readonly #moves: number;
   readonly #byBlob = new Map<string, CopiedPath>();
   readonly #running = new Set<CopiedPath>();
   /** Of the bytes that the process has moved, those of paths that ended, and of what is no path. */
@@ -23,8 +31,8 @@ export class CopyProgress {
   #moved = 0;
   #last: string | undefined;
 
-  /** `perPath`: what a path costs beside its bytes, in bytes. */
-  constructor(paths: readonly CopiedPath[], perPath: number) {
+  constructor(paths: readonly CopiedPath[], { perPath, moves }: CopyCosts) {
+    this.#moves = moves;
     this.#paths = new Map(paths.map((path) => [path.storePath, path]));
     for (const path of paths) if (path.staged !== undefined) this.#byBlob.set(path.staged.blob, path);
     const jobs = paths.map(({ storePath, narSize, staged }) => ({
@@ -47,13 +55,19 @@ export class CopyProgress {
   /** Whether it told something new. */
   take(event: CopyEvent): boolean {
     if (event.type === "staged") {
-      const path = this.#byBlob.get(event.blob);
-      if (path !== undefined) this.#work.advance(path.storePath, 0, event.bytes);
+      this.#stage(event);
     } else if (event.type === "moved") this.#move(event.bytes);
     else if (event.type === "started" && event.kind === "copy") this.#begin(event.subject);
     else if (event.type === "finished" && event.kind === "copy") this.#end(event.subject);
     else return false;
     return event.type !== "started";
+  }
+
+  #stage({ blob, bytes }: Extract<CopyEvent, { type: "staged" }>): void {
+    const path = this.#byBlob.get(blob);
+    if (path?.staged === undefined) return;
+    const { size, cost } = path.staged;
+    this.#work.advance(path.storePath, 0, (bytes / size) * cost);
   }
 
   #begin(storePath: string): void {
@@ -65,7 +79,7 @@ export class CopyProgress {
     const path = this.#paths.get(storePath);
     if (path === undefined) return;
     this.#running.delete(path);
-    this.#settled += path.narSize;
+    this.#settled += path.narSize * this.#moves;
     this.#work.end(storePath);
     this.#last = storePath;
   }
@@ -75,7 +89,7 @@ export class CopyProgress {
     if (bytes < this.#moved) this.#settled = 0; // the next process
     this.#moved = bytes;
     let open = 0;
-    for (const { narSize } of this.#running) open += narSize;
+    for (const { narSize } of this.#running) open += narSize * this.#moves;
     // More than what runs can have taken was the database's, or was moved twice.
     this.#settled = Math.max(this.#settled, bytes - open);
     const part = open === 0 ? 0 : Math.max(0, bytes - this.#settled) / open;

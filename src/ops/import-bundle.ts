@@ -58,10 +58,11 @@ const CHANGED =
 /** Of an import that has not begun. */
 export function importProgress({ medium }: VerifiedBundle, paths: readonly Path[]): CopyProgress {
   const copied = paths.map(({ storePath, narSize, blob, blobSize }) => {
-    const staged = medium.kind === "tar" ? { staged: { blob, cost: blobSize + COST_OF_STAGED } } : {};
+    const staged =
+      medium.kind === "tar" ? { staged: { blob, size: blobSize, cost: blobSize + COST_OF_STAGED } } : {};
     return { storePath, narSize, ...staged };
   });
-  return new CopyProgress(copied, COST_OF_PATH);
+  return new CopyProgress(copied, { perPath: COST_OF_PATH, moves: 1 });
 }
 
 /** What is wrong with the blobs now. */

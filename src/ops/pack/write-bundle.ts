@@ -23,7 +23,7 @@ import { type SecretKey, signFingerprint } from "../../nix/signature.js";
 import { makeApproval } from "../../trust/approval.js";
 import { makeStatement } from "../../trust/statement.js";
 import type { Context } from "../context.js";
-import { CopyProgress } from "../copy-progress.js";
+import { type CopyCosts, CopyProgress } from "../copy-progress.js";
 import type { PhaseClock } from "../phase-clock.js";
 import { verify } from "../verify.js";
 import type { PackPlan } from "./plan.js";
@@ -61,7 +61,7 @@ export async function writeBundle(
     const copies = out.form === "tar" ? 2 : 1;
     await requireRoom(folder, narBytes * COMPRESSED_SHARE * copies - (await sizeOnDisk(stageOf(out.path))));
     const stage = await openStage(out.path, recipe);
-    const copied = new CopyProgress(plan.paths, costOfPath(level));
+    const copied = new CopyProgress(plan.paths, copyCosts(level));
     await clock.phase("compress", copied.totals, (progress) =>
       fillCache(nixContext, stage, plan.paths, {
         recipe,
@@ -109,9 +109,9 @@ export async function writeBundle(
   });
 }
 
-/** What a path costs beside the bytes of its NAR, in such bytes: the less, the longer a byte takes to compress. */
-function costOfPath(level: number): number {
-  return 112 * 1024 * Math.min(1, (3 / level) ** 2);
+/** A path costs the less beside its bytes, the longer a byte takes to compress. What Nix has compressed it reads once more. */
+function copyCosts(level: number): CopyCosts {
+  return { perPath: 128 * 1024 * Math.min(1, (3 / level) ** 2), moves: 1.25 };
 }
 
 function requireRoom(folder: string, bytes: number): Promise<void> {
