@@ -15,9 +15,9 @@ import { CopyProgress } from "./copy-progress.js";
 import type { VerifiedBundle } from "./verify/verified-bundle.js";
 
 /** What a path costs Nix beside the bytes of its NAR, in such bytes: files, and rows in its database. */
-const COST_OF_PATH = 288 * 1024;
+const COST_OF_PATH = 352 * 1024;
 /** And what its blob costs, where it is copied out of a tar first. */
-const COST_OF_STAGED = 64 * 1024;
+const COST_OF_STAGED = 24 * 1024;
 
 export interface Importing {
   readonly nix: NixContext;

@@ -12,6 +12,9 @@ export interface ForeseenJob<K> {
   readonly cost: number;
 }
 
+/** Part of a thread's time that a job takes, for its place to matter: smaller ones fill what gaps there are. */
+const LARGE = 0.05;
+
 interface Begun {
   readonly bytes: number;
   readonly cost: number;
@@ -84,20 +87,21 @@ export class Workload<K> {
     if (this.#threads === 1) return even;
     const loads = [...this.#begun].map(([key, { cost }]) => this.#jobs.get(key)!.cost - cost);
     while (loads.length < this.#threads) loads.push(0);
-    for (const cost of this.#waiting(2 * this.#threads)) {
+    for (const cost of this.#waiting(even * LARGE)) {
       const free = loads.indexOf(Math.min(...loads));
       loads[free] = loads[free]! + cost;
     }
     return Math.max(even, ...loads);
   }
 
-  /** Costs of the largest jobs that have not begun. */
-  #waiting(count: number): number[] {
+  /** Costs of jobs that have not begun, down to a size; the largest first. */
+  #waiting(least: number): number[] {
     const costs: number[] = [];
     const isWaiting = ({ key }: ForeseenJob<K>) => !this.#ended.has(key) && !this.#begun.has(key);
     while (this.#first < this.#order.length && !isWaiting(this.#order[this.#first]!)) this.#first++;
-    for (let at = this.#first; at < this.#order.length && costs.length < count; at++) {
+    for (let at = this.#first; at < this.#order.length; at++) {
       const job = this.#order[at]!;
+      if (job.cost < least) break;
       if (isWaiting(job)) costs.push(job.cost);
     }
     return costs;

@@ -35,7 +35,7 @@ export type ProgressState = readonly PhaseState[];
  * How much more the present counts than the past, whatever the scale: with 1 the pace would be the average since the
  * start, blind to a disk that slows down; with 5 it would jump with every large item.
  */
-const RECENCY = 2;
+const RECENCY = 1.5;
 /** A forecast from less would jump. */
 const MIN_FORECAST_MS = 2000;
 /** For so long a forecast holds without news; in a long phase, for so much of the time that has passed. */
