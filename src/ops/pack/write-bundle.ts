@@ -111,7 +111,7 @@ export async function writeBundle(
 
 /** A path costs the less beside its bytes, the longer a byte takes to compress. What Nix has compressed it reads once more. */
 function copyCosts(level: number): CopyCosts {
-  return { perPath: 128 * 1024 * Math.min(1, (3 / level) ** 2), moves: 1.25 };
+  return { perPath: 128 * 1024 * Math.min(1, (3 / level) ** 2), moves: 1.1 };
 }
 
 function requireRoom(folder: string, bytes: number): Promise<void> {
