@@ -74,11 +74,11 @@ describe("progress", () => {
     // Ten times as much in a second as before.
     const burst = left(...steady.slice(0, 49), at(50, 0.59));
     expect(burst / 1000).toBeGreaterThan(30);
-    // Five times as fast since 20 of 50 seconds.
+    // Five times as fast since 15 of 50 seconds.
     const faster = Array.from({ length: 50 }, (_, i) =>
-      at(i + 1, (i < 20 ? i + 1 : 20 + (i - 19) * 5) / 500),
+      at(i + 1, (i < 15 ? i + 1 : 15 + (i - 14) * 5) / 500),
     );
-    expect(left(...faster) / ((330 / 5) * 1000)).toBeLessThan(4 / 3);
+    expect(left(...faster) / ((310 / 5) * 1000)).toBeLessThan(4 / 3);
   });
 
   it("says the last that is known when a phase ends", () => {

@@ -32,10 +32,10 @@ interface Pace {
 export type ProgressState = readonly PhaseState[];
 
 /**
- * How much more the present counts than the past, whatever the scale: with 1 the pace would be the average since the
- * start, blind to a disk that slows down; with 5 it would jump with every large item.
+ * How much more the present counts than the past, whatever the scale: with 1 the pace is the average since the start, slow
+ * to see that a disk has become slower; from 2 on it takes every burst for a trend.
  */
-const RECENCY = 1.5;
+const RECENCY = 1.25;
 /** A forecast from less would jump. */
 const MIN_FORECAST_MS = 2000;
 /** For so long a forecast holds without news; in a long phase, for so much of the time that has passed. */
