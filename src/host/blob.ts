@@ -67,18 +67,18 @@ export class BlobChecker {
    *
    * @throws DISK where the file cannot be read.
    */
-  check(job: BlobJob): BlobResult | null {
+  check(job: BlobJob, onNarBytes?: (narBytes: number) => void): BlobResult | null {
     const file = openBlob(job);
     if (typeof file !== "number")
       return { findings: [file], blobSha256: null, narHash: null, contents: null };
     try {
-      return this.#read(job, file);
+      return this.#read(job, file, onNarBytes);
     } finally {
       closeSync(file);
     }
   }
 
-  #read(job: BlobJob, file: number): BlobResult | null {
+  #read(job: BlobJob, file: number, onNarBytes: (narBytes: number) => void = () => {}): BlobResult | null {
     const { subject, blob, blobSize } = job;
     const findings: Finding[] = [];
     const hasher = createHash("sha256");
@@ -90,6 +90,7 @@ export class BlobChecker {
       size += chunk.length;
       hasher.update(chunk);
       frame.update(chunk);
+      onNarBytes(frame.narBytes);
       gaveUp = frame.isRefused && size >= MAX_REFUSED && size < blobSize;
       if (gaveUp) break;
     }
@@ -131,6 +132,10 @@ class FrameReading {
     this.#decoder = decoder;
     this.#nar = nar;
     decoder.reset(nar.subject);
+  }
+
+  get narBytes(): number {
+    return this.#nar.size;
   }
 
   get isRefused(): boolean {

@@ -41,8 +41,8 @@ export interface DiskNar {
  *
  * @throws FILE_TYPE on a socket, FIFO or device; DISK where something cannot be read, or changes meanwhile.
  */
-export function hashPath(path: string): DiskNar {
-  const sink = new NarSink();
+export function hashPath(path: string, onNarBytes: (narBytes: number) => void = () => {}): DiskNar {
+  const sink = new NarSink(onNarBytes);
   walk(path, sink);
   return sink.finish();
 }
@@ -218,8 +218,10 @@ class NarSink implements TreeVisitor {
   readonly #gathered = Buffer.alloc(16 * GATHERED);
   #fill = 0;
   #size = 0;
+  readonly #onBytes: (narBytes: number) => void;
 
-  constructor() {
+  constructor(onBytes: (narBytes: number) => void) {
+    this.#onBytes = onBytes;
     this.#write(narHeader());
   }
 
@@ -274,6 +276,7 @@ class NarSink implements TreeVisitor {
   }
 
   #flush(): void {
+    this.#onBytes(this.#size);
     if (this.#fill > 0) this.#hasher.update(this.#gathered.subarray(0, this.#fill));
     this.#fill = 0;
   }

@@ -30,6 +30,9 @@ export type JobResult<J extends Job = Job> = J extends BlobJob
 /** The answer to a job that takes more memory than this runner may use. */
 export const TOO_LARGE = "too large";
 
+/** Hears of the bytes of a job's NAR that are done, now and then. */
+export type OnNarBytes = (narBytes: number) => void;
+
 /** Does one job after another, with buffers used again. One per thread. */
 export class JobRunner {
   #options: CheckerOptions = { hashParts: [], largeWindows: false };
@@ -42,13 +45,15 @@ export class JobRunner {
   }
 
   /** @throws DISK, and for paths on disk FILE_TYPE */
-  run(job: Job): JobResult | typeof TOO_LARGE {
+  run(job: Job, onNarBytes?: OnNarBytes): JobResult | typeof TOO_LARGE {
     switch (job.kind) {
       case "blob":
         this.#checker ??= new BlobChecker(this.#options);
-        return this.#checker.check(job) ?? TOO_LARGE;
+        return this.#checker.check(job, onNarBytes) ?? TOO_LARGE;
       case "disk":
-        return lstatSync(job.path, { throwIfNoEntry: false }) === undefined ? null : hashPath(job.path);
+        return lstatSync(job.path, { throwIfNoEntry: false }) === undefined
+          ? null
+          : hashPath(job.path, onNarBytes);
       case "file":
         return hashFilePart(job.file);
     }

@@ -96,6 +96,11 @@ export class NarReading {
     }
   }
 
+  /** Bytes read so far. */
+  get size(): number {
+    return this.#size;
+  }
+
   get subject(): string {
     return this.#request.subject;
   }

@@ -33,6 +33,13 @@ export interface RunOptions<J extends Job> {
   readonly hashParts?: readonly string[];
   /** Called once for each job as it ends, in any order. */
   readonly onResult?: (job: J, result: JobResult<J>) => void;
+  /** Called while a large job runs: so many bytes of its NAR are done. */
+  readonly onProgress?: (job: J, narBytes: number) => void;
+}
+
+/** As many threads as a pool has unless told. */
+export function defaultThreads(): number {
+  return Math.min(availableParallelism(), MAX_THREADS);
 }
 
 /** As `WorkerPool.run`, by a pool of its own. */
@@ -61,6 +68,7 @@ interface Run {
   /** Handed out or not, not yet answered. */
   left: number;
   readonly settle: (index: number, result: Outcome) => void;
+  readonly advance: (index: number, narBytes: number) => void;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -92,7 +100,7 @@ export class WorkerPool {
 
   /** As many as it will have, at most. */
   get threads(): number {
-    return this.#options.threads ?? Math.min(availableParallelism(), MAX_THREADS);
+    return this.#options.threads ?? defaultThreads();
   }
 
   /** Starts all threads, so that they are ready when there is work. */
@@ -107,7 +115,7 @@ export class WorkerPool {
    * where a worker dies. The pool is of no more use then.
    */
   async run<J extends Job>(jobs: readonly J[], options: RunOptions<J> = {}): Promise<JobResult<J>[]> {
-    const { hashParts = [], onResult } = options;
+    const { hashParts = [], onResult, onProgress } = options;
     const results = new Array<JobResult<J>>(jobs.length);
     const settle = (index: number, result: JobResult): void => {
       // A runner answers each kind of job with the result of that kind.
@@ -115,10 +123,11 @@ export class WorkerPool {
       results[index] = own;
       onResult?.(jobs[index]!, own);
     };
+    const advance = (index: number, narBytes: number) => onProgress?.(jobs[index]!, narBytes);
     const bytes = jobs.reduce((sum, job) => sum + workOf(job), 0);
     const isSmall = jobs.length < SMALL_RUN_JOBS && bytes <= SMALL_RUN_BYTES;
     if (isSmall && this.#threads.length === 0) await this.#runHere(jobs, hashParts, settle);
-    else await this.#runOnThreads(jobs, hashParts, settle);
+    else await this.#runOnThreads(jobs, hashParts, { settle, advance });
     return results;
   }
 
@@ -148,25 +157,26 @@ export class WorkerPool {
   async #runOnThreads(
     jobs: readonly Job[],
     hashParts: readonly string[],
-    settle: (index: number, result: JobResult) => void,
+    { settle, advance }: { settle: (index: number, result: JobResult) => void; advance: Run["advance"] },
   ): Promise<void> {
     const large: number[] = [];
     const settleOrKeep = (index: number, result: Outcome): void => {
       if (result === TOO_LARGE) large.push(index);
       else settle(index, result);
     };
+    const common = { jobs, advance, settle: settleOrKeep };
     const setup = { hashParts, largeWindows: false };
-    await this.#runBatches({ jobs, setup, batches: batchesOf(jobs), isAlone: false, settle: settleOrKeep });
+    await this.#runBatches({ ...common, setup, batches: batchesOf(jobs), isAlone: false });
     if (large.length === 0) return;
     // The largest first, as before.
     large.sort((a, b) => workOf(jobs[b]!) - workOf(jobs[a]!) || a - b);
     const batches = large.map((index) => [index]);
     const wide = { hashParts, largeWindows: true };
-    await this.#runBatches({ jobs, setup: wide, batches, isAlone: true, settle: settleOrKeep });
+    await this.#runBatches({ ...common, setup: wide, batches, isAlone: true });
   }
 
   /** `settle` is called once for each job of the batches. */
-  #runBatches(about: Pick<Run, "jobs" | "setup" | "batches" | "isAlone" | "settle">): Promise<void> {
+  #runBatches(about: Omit<Run, "left" | "resolve" | "reject">): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
     if (about.batches.length === 0) return Promise.resolve();
     return new Promise((resolve, reject) => {
@@ -214,9 +224,14 @@ export class WorkerPool {
   }
 
   #take(thread: Thread, answer: WorkerAnswer): void {
-    const { run, batch } = thread.waiting.shift()!;
+    const { run, batch } = thread.waiting[0]!;
+    if (answer.type !== "progress") thread.waiting.shift();
     if (!this.#open.has(run)) return;
     try {
+      if (answer.type === "progress") {
+        run.advance(batch[answer.at]!, answer.narBytes);
+        return;
+      }
       if (answer.type === "error") throw new AirgapError(answer.code, answer.details);
       for (const [i, index] of batch.entries()) run.settle(index, answer.results[i]!);
     } catch (error) {

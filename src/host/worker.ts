@@ -20,8 +20,12 @@ export interface WorkerTask {
   readonly jobs: readonly Job[];
 }
 
-/** The answer to one task: a result for each of its jobs, or the error that ended it. */
+/** Bytes of a NAR between two messages about it: some ten a second. */
+const PROGRESS_STEP = 16 * 1024 * 1024;
+
+/** The answer to one task: a result for each of its jobs, or the error that ended it; before it, how far a job is. */
 export type WorkerAnswer =
+  | { readonly type: "progress"; readonly at: number; readonly narBytes: number }
   | { readonly type: "results"; readonly results: readonly (JobResult | typeof TOO_LARGE)[] }
   | { readonly type: "error"; readonly code: Code; readonly details: Details };
 
@@ -34,14 +38,29 @@ export function runWorker(): void {
   const port = parentPort;
   if (port === null || !isStart(workerData)) throw new Error("not a worker of the pool");
   const runner = new JobRunner();
-  port.on("message", (task: WorkerTask) => port.postMessage(answer(runner, task)));
+  port.on("message", (task: WorkerTask) => {
+    const post = (message: WorkerAnswer) => port.postMessage(message);
+    post(answer(runner, task, post));
+  });
 }
 
 /** Errors lose their class between threads; one that is not typed is a bug, and ends the worker. */
-function answer(runner: JobRunner, { setup, jobs }: WorkerTask): WorkerAnswer {
+function answer(
+  runner: JobRunner,
+  { setup, jobs }: WorkerTask,
+  post: (message: WorkerAnswer) => void,
+): WorkerAnswer {
+  const run = (job: Job, at: number) => {
+    let told = 0;
+    return runner.run(job, (narBytes) => {
+      if (narBytes - told < PROGRESS_STEP) return;
+      told = narBytes;
+      post({ type: "progress", at, narBytes });
+    });
+  };
   try {
     if (setup !== undefined) runner.setUp(setup);
-    return { type: "results", results: jobs.map((job) => runner.run(job)) };
+    return { type: "results", results: jobs.map(run) };
   } catch (error) {
     if (!(error instanceof AirgapError)) throw error;
     return { type: "error", code: error.code, details: error.details };

@@ -2,11 +2,10 @@
  * Compares a store with the document: what lies on disk, byte for byte by NAR hash, for which the database is not asked;
  * and what the database says, which decides what Nix copies, collects and shows to builders.
  */
-import { availableParallelism } from "node:os";
 import type { Finding } from "../errors.js";
 import type { Path } from "../generated/types.js";
 import { type NixContext, pathInfo } from "../host/nix/index.js";
-import { runJobs } from "../host/pool.js";
+import { defaultThreads, runJobs } from "../host/pool.js";
 import { realPath, type TargetStore } from "../host/store.js";
 import type { Context } from "./context.js";
 import type { PhaseTotals, Progress } from "./phase-clock.js";
@@ -92,11 +91,15 @@ export async function hashOnDisk(
     bytes: job.narSize,
     cost: job.narSize + COST_OF_PATH,
   }));
-  const work = new Workload(foreseen, threads ?? availableParallelism());
+  const work = new Workload(foreseen, threads ?? defaultThreads());
   const results = await runJobs(jobs, {
     workerEntry,
     signal,
     ...(threads === undefined ? {} : { threads }),
+    onProgress(job, narBytes) {
+      work.advance(job, narBytes);
+      progress(work.done);
+    },
     onResult(job) {
       work.end(job);
       progress(work.done);

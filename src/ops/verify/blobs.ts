@@ -189,6 +189,10 @@ export class BlobReading {
       batches.map(({ job }) => job),
       {
         hashParts,
+        onProgress: (job, narBytes) => {
+          work.advance(job, narBytes);
+          say(job);
+        },
         onResult: (job) => {
           work.end(job);
           say(job);
