@@ -20,18 +20,25 @@ export interface CopyCosts {
   readonly moves: number;
 }
 
+/** One Nix after the other. */
+interface Lane {
+  readonly running: Set<CopiedPath>;
+  /** Of the bytes that the process has moved, those of paths that ended, and of what is no path. */
+  settled: number;
+  moved: number;
+}
+
 export class CopyProgress {
   readonly #work: Workload<string>;
   readonly #paths: ReadonlyMap<string, CopiedPath>;
   readonly #moves: number;
   readonly #byBlob = new Map<string, CopiedPath>();
-  readonly #running = new Set<CopiedPath>();
-  /** Of the bytes that the process has moved, those of paths that ended, and of what is no path. */
-  #settled = 0;
-  #moved = 0;
+  readonly #lanes: readonly Lane[];
   #last: string | undefined;
 
-  constructor(paths: readonly CopiedPath[], { perPath, moves }: CopyCosts) {
+  /** `lanes`: how many Nixes copy side by side. */
+  constructor(paths: readonly CopiedPath[], { perPath, moves }: CopyCosts, lanes = 1) {
+    this.#lanes = Array.from({ length: lanes }, () => ({ running: new Set(), settled: 0, moved: 0 }));
     this.#moves = moves;
     this.#paths = new Map(paths.map((path) => [path.storePath, path]));
     for (const path of paths) if (path.staged !== undefined) this.#byBlob.set(path.staged.blob, path);
@@ -41,7 +48,7 @@ export class CopyProgress {
       cost: narSize + (staged?.cost ?? 0) + perPath,
     }));
     // Nix 2.8 copies one after the other; newer ones side by side, in an order of their own that keeps all threads busy.
-    this.#work = new Workload(jobs, 1);
+    this.#work = new Workload(jobs, lanes);
   }
 
   get totals(): Workload<string>["totals"] {
@@ -52,13 +59,14 @@ export class CopyProgress {
     return { ...this.#work.done, ...(this.#last === undefined ? {} : { detail: this.#last }) };
   }
 
-  /** Whether it told something new. */
-  take(event: CopyEvent): boolean {
+  /** Whether it told something new. `lane`: which Nix it is from. */
+  take(event: CopyEvent, lane = 0): boolean {
+    const from = this.#lanes[lane]!;
     if (event.type === "staged") {
       this.#stage(event);
-    } else if (event.type === "moved") this.#move(event.bytes);
-    else if (event.type === "started" && event.kind === "copy") this.#begin(event.subject);
-    else if (event.type === "finished" && event.kind === "copy") this.#end(event.subject);
+    } else if (event.type === "moved") this.#move(from, event.bytes);
+    else if (event.type === "started" && event.kind === "copy") this.#begin(from, event.subject);
+    else if (event.type === "finished" && event.kind === "copy") this.#end(from, event.subject);
     else return false;
     return event.type !== "started";
   }
@@ -70,30 +78,30 @@ export class CopyProgress {
     this.#work.advance(path.storePath, 0, (bytes / size) * cost);
   }
 
-  #begin(storePath: string): void {
+  #begin({ running }: Lane, storePath: string): void {
     const path = this.#paths.get(storePath);
-    if (path !== undefined) this.#running.add(path);
+    if (path !== undefined) running.add(path);
   }
 
-  #end(storePath: string): void {
+  #end(lane: Lane, storePath: string): void {
     const path = this.#paths.get(storePath);
     if (path === undefined) return;
-    this.#running.delete(path);
-    this.#settled += path.narSize * this.#moves;
+    lane.running.delete(path);
+    lane.settled += path.narSize * this.#moves;
     this.#work.end(storePath);
     this.#last = storePath;
   }
 
   /** `bytes`: of one process, from its start. */
-  #move(bytes: number): void {
-    if (bytes < this.#moved) this.#settled = 0; // the next process
-    this.#moved = bytes;
+  #move(lane: Lane, bytes: number): void {
+    if (bytes < lane.moved) lane.settled = 0; // the next process
+    lane.moved = bytes;
     let open = 0;
-    for (const { narSize } of this.#running) open += narSize * this.#moves;
+    for (const { narSize } of lane.running) open += narSize * this.#moves;
     // More than what runs can have taken was the database's, or was moved twice.
-    this.#settled = Math.max(this.#settled, bytes - open);
-    const part = open === 0 ? 0 : Math.max(0, bytes - this.#settled) / open;
-    for (const { storePath, narSize, staged } of this.#running) {
+    lane.settled = Math.max(lane.settled, bytes - open);
+    const part = open === 0 ? 0 : Math.max(0, bytes - lane.settled) / open;
+    for (const { storePath, narSize, staged } of lane.running) {
       this.#work.advance(storePath, part * narSize, part * narSize + (staged?.cost ?? 0));
     }
   }

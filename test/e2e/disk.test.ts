@@ -137,7 +137,7 @@ describe.skipIf(!CAN_MOUNT)("pack", () => {
     const out = join(disk.path, "bundle");
     const { code, finding } = await refusal(args(out), { env: packer });
     expect([code, existsSync(out)]).toEqual([22, false]);
-    expect(finding).toMatchObject(full(join(disk.path, ".bundle.partial/cache")));
+    expect(finding).toMatchObject(full(join(disk.path, ".bundle.partial/cache/0")));
     expect((await verify(earlier)).code).toBe(0);
     disk.resize({ size: "32m" });
     expect((await cli(args(out), { env: packer })).code).toBe(0);

@@ -374,9 +374,9 @@ describe("what a killed pack left", () => {
 
   it("of a path that was built anew since is not packed", async () => {
     const { place, out, stage } = await killedWithBlobs();
-    const [one, other] = readdirSync(join(stage, "cache"))
+    const [one, other] = readdirSync(join(stage, "cache/0"))
       .filter((name) => name.endsWith(".narinfo"))
-      .map((name) => join(stage, "cache", name));
+      .map((name) => join(stage, "cache/0", name));
     const narHash = /NarHash: .*/.exec(readFileSync(other!, "utf8"))![0];
     writeFileSync(one!, readFileSync(one!, "utf8").replace(/NarHash: .*/, narHash));
     const { code, stderr } = await cli(place.args, place.options);

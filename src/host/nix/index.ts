@@ -241,6 +241,8 @@ export type CopyEvent =
 export interface CopyOptions {
   readonly from?: string;
   readonly to?: string;
+  /** Also what the paths refer to, at any depth; true unless given. */
+  readonly recursive?: boolean;
   readonly onEvent?: (event: CopyEvent) => void;
 }
 
@@ -252,6 +254,7 @@ export async function copy(nix: NixContext, paths: readonly string[], options: C
   const ends = [
     ...(options.from ? ["--from", options.from] : []),
     ...(options.to ? ["--to", options.to] : []),
+    ...(options.recursive === false ? ["--no-recursive"] : []),
   ];
   const { onEvent } = options;
   // A cache is read compressed, and a store is read as it is.

@@ -1,24 +1,29 @@
 /**
- * Makes the bundle's blobs: lets Nix copy the planned paths into a binary cache of their own beside the output,
+ * Makes the bundle's blobs: lets Nix copy the planned paths into binary caches of their own beside the output,
  * then takes the compressed NARs over under their SHA-256. A second run finds what the first has finished.
  */
-import { mkdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { setImmediate } from "node:timers/promises";
+import { onDiskSync } from "../../bundle/disk.js";
 import { blobName, narinfoName } from "../../bundle/layout.js";
 import { AirgapError, EXIT, fail } from "../../errors.js";
 import type { Path } from "../../generated/types.js";
 import { exists, removeTree, withDiskErrors } from "../../host/files.js";
+import { importRounds } from "../../host/import.js";
 import { withLock } from "../../host/lock.js";
 import * as nix from "../../host/nix/index.js";
 import { formatHex, formatSri } from "../../nix/hash.js";
 import { type NarInfo, parseNarInfo } from "../../nix/narinfo.js";
 import type { Progress } from "../phase-clock.js";
+import { borrowedNarInfos, isBorrowed } from "./lanes.js";
 import type { PlannedPath } from "./plan.js";
 
 export interface Stage {
   /** All of it; removed when the bundle is there. */
   readonly dir: string;
-  /** Nix's binary cache. */
+  /** Nix's binary caches, one for each lane. */
   readonly cache: string;
   /** The bundle as a directory. */
   readonly bundle: string;
@@ -30,6 +35,7 @@ export interface Stage {
 export interface StageRecipe {
   readonly compressionLevel: number;
   readonly nixVersion: string;
+  readonly lanes: number;
 }
 
 /** Runs `action` while no other pack works on the same output. @throws AirgapError LOCKED, DISK, NO_SPACE */
@@ -80,69 +86,135 @@ export async function openStage(out: string, recipe: StageRecipe): Promise<Stage
 }
 
 /**
- * Has Nix fill its cache. `tempDir`: a folder whose path has no characters that Nix's URLs would mistake.
+ * Has Nix fill the lanes' caches, side by side. `tempDir`: a folder whose path has no characters that Nix's URLs would
+ * mistake.
  *
  * @throws AirgapError NIX_FAILED
  */
-export async function fillCache(
+export async function fillLanes(
   context: nix.NixContext,
   stage: Stage,
-  paths: readonly PlannedPath[],
+  lanes: readonly (readonly PlannedPath[])[],
   options: {
     readonly recipe: StageRecipe;
     readonly tempDir: string;
-    readonly onEvent: (event: nix.CopyEvent) => void;
+    readonly onEvent: (event: nix.CopyEvent, lane: number) => void;
   },
 ): Promise<void> {
-  await dropStale(stage, paths);
-  const link = join(options.tempDir, "cache");
-  await symlink(stage.cache, link);
-  await nix.copy(
-    context,
-    paths.map((path) => path.storePath),
-    {
-      to: `file://${link}?compression=zstd&compression-level=${options.recipe.compressionLevel}`,
-      onEvent: options.onEvent,
-    },
-  );
+  // The first failure ends the others.
+  const abort = new AbortController();
+  const onAbort = () => abort.abort();
+  context.signal.addEventListener("abort", onAbort);
+  const failures: unknown[] = [];
+  const fill = async (lane: number): Promise<void> => {
+    try {
+      await fillLane({ ...context, signal: abort.signal }, stage, lanes, { ...options, lane });
+    } catch (error) {
+      failures.push(error);
+      abort.abort();
+    }
+  };
+  try {
+    await Promise.all(lanes.map((_, lane) => fill(lane)));
+  } finally {
+    context.signal.removeEventListener("abort", onAbort);
+  }
+  if (failures.length > 0) throw failures[0];
 }
 
-/** Takes the blobs over from the cache. @throws AirgapError NIX_FAILED where the store changed since it was planned; DISK */
+async function fillLane(
+  context: nix.NixContext,
+  stage: Stage,
+  lanes: readonly (readonly PlannedPath[])[],
+  options: Parameters<typeof fillLanes>[3] & { readonly lane: number },
+): Promise<void> {
+  const { lane, recipe, tempDir, onEvent } = options;
+  const paths = lanes[lane]!;
+  const cache = laneCache(stage, lane);
+  await withDiskErrors(cache, () => mkdir(cache, { recursive: true }));
+  await dropStale(cache, paths);
+  await inTurns(borrowedNarInfos(paths, lanes.flat()), ([name, text]) => {
+    const file = join(cache, name);
+    if (!existsSync(file)) writeFileSync(file, text);
+  });
+  const link = join(tempDir, `lane-${lane}`);
+  await withDiskErrors(link, () => symlink(cache, link));
+  const references = new Map(paths.map((path) => [path.storePath, path.references]));
+  const referencesOf = (path: string) => references.get(path) ?? [];
+  for (const round of importRounds([...references.keys()], { referencesOf })) {
+    await nix.copy(context, round, {
+      to: `file://${link}?compression=zstd&compression-level=${recipe.compressionLevel}`,
+      recursive: false,
+      onEvent: (event) => onEvent(event, lane),
+    });
+  }
+}
+
+function laneCache({ cache }: Stage, lane: number): string {
+  return join(cache, String(lane));
+}
+
+/** Small files handled between two looks at what else there is to do: synchronous, which is far quicker. */
+const AT_ONCE = 200;
+
+async function inTurns<T>(items: Iterable<T>, action: (item: T) => void): Promise<void> {
+  let done = 0;
+  for (const item of items) {
+    if (done++ % AT_ONCE === 0) await setImmediate();
+    action(item);
+  }
+}
+
+/**
+ * Takes the blobs over from the caches; in the order of `paths`.
+ *
+ * @throws AirgapError NIX_FAILED where the store changed since it was planned; DISK
+ */
 export async function takeBlobs(
   stage: Stage,
   paths: readonly PlannedPath[],
+  lanes: readonly (readonly PlannedPath[])[],
   progress: Progress,
 ): Promise<Path[]> {
+  const cacheOf = new Map(
+    lanes.flatMap((lane, i) => lane.map(({ storePath }) => [storePath, laneCache(stage, i)] as const)),
+  );
   const staged: Path[] = [];
-  for (const path of paths) {
-    const info = await plannedNarInfo(stage, path);
+  await inTurns(paths, (path) => {
+    const cache = cacheOf.get(path.storePath)!;
+    const info = plannedNarInfo(cache, path);
     const blob = formatHex(info.fileHash);
-    await takeOver(join(stage.cache, info.url), join(stage.bundle, blobName(blob)), info);
+    takeOver(join(cache, info.url), join(stage.bundle, blobName(blob)), info);
     staged.push({ ...path, blob, blobSize: info.fileSize });
-    progress({ items: staged.length, share: staged.length / paths.length });
-  }
+    if (staged.length % AT_ONCE === 0)
+      progress({ items: staged.length, share: staged.length / paths.length });
+  });
   return staged;
 }
 
-/** Nix skips what its cache has: so what is of an earlier run, before the path was built anew, must not be there. */
-async function dropStale(stage: Stage, paths: readonly PlannedPath[]): Promise<void> {
-  for (const path of paths) {
-    const file = narinfoFile(stage, path);
-    if ((await exists(file)) && !(await isAsPlanned(file, path))) await withDiskErrors(file, () => rm(file));
-  }
+/**
+ * Nix skips what its cache has: so what is of an earlier run, before the path was built anew, must not be there, nor what
+ * only stood for a path of another lane.
+ */
+async function dropStale(cache: string, paths: readonly PlannedPath[]): Promise<void> {
+  await inTurns(paths, (path) => {
+    const file = narinfoFile(cache, path);
+    if (existsSync(file) && !isAsPlanned(file, path)) onDiskSync(file, () => rmSync(file));
+  });
 }
 
-async function isAsPlanned(file: string, path: PlannedPath): Promise<boolean> {
+function isAsPlanned(file: string, path: PlannedPath): boolean {
   try {
-    return differences(await readNarInfo(file), path) === null;
+    const info = readNarInfo(file);
+    return !isBorrowed(info) && differences(info, path) === null;
   } catch (error) {
     if (error instanceof AirgapError && error.exit === EXIT.malformed) return false;
     throw error;
   }
 }
 
-async function plannedNarInfo(stage: Stage, path: PlannedPath): Promise<NarInfo> {
-  const info = await readNarInfo(narinfoFile(stage, path));
+function plannedNarInfo(cache: string, path: PlannedPath): NarInfo {
+  const info = readNarInfo(narinfoFile(cache, path));
   const differs = differences(info, path);
   if (differs === null) return info;
   return fail("NIX_FAILED", {
@@ -152,12 +224,12 @@ async function plannedNarInfo(stage: Stage, path: PlannedPath): Promise<NarInfo>
   });
 }
 
-function narinfoFile(stage: Stage, path: PlannedPath): string {
-  return join(stage.cache, narinfoName(path.storePath));
+function narinfoFile(cache: string, path: PlannedPath): string {
+  return join(cache, narinfoName(path.storePath));
 }
 
-async function readNarInfo(file: string): Promise<NarInfo> {
-  return parseNarInfo(await withDiskErrors(file, () => readFile(file, "latin1")));
+function readNarInfo(file: string): NarInfo {
+  return parseNarInfo(onDiskSync(file, () => readFileSync(file, "latin1")));
 }
 
 function differences(info: NarInfo, path: PlannedPath): { expected: string; actual: string } | null {
@@ -172,15 +244,14 @@ function differences(info: NarInfo, path: PlannedPath): { expected: string; actu
 }
 
 /** Paths with the same NAR share a blob, so it may have moved already; in this run or in one before. */
-async function takeOver(from: string, to: string, info: NarInfo): Promise<void> {
-  if (await exists(to)) {
-    await rm(from, { force: true });
-  } else {
-    await withDiskErrors(from, () => rename(from, to));
-  }
-  const { size } = await withDiskErrors(to, () => stat(to));
+function takeOver(from: string, to: string, info: NarInfo): void {
+  onDiskSync(from, () => {
+    if (existsSync(to)) rmSync(from, { force: true });
+    else renameSync(from, to);
+  });
+  const { size } = onDiskSync(to, () => statSync(to));
   if (size !== info.fileSize) {
-    await rm(to, { force: true });
+    onDiskSync(to, () => rmSync(to, { force: true }));
     fail("DISK", {
       subject: to,
       expected: `${info.fileSize} bytes`,

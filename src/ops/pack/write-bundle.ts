@@ -17,6 +17,7 @@ import {
   syncDirectory,
   withDiskErrors,
 } from "../../host/files.js";
+import { defaultThreads } from "../../host/pool.js";
 import { formatHex, hashOf, parseSri } from "../../nix/hash.js";
 import { fingerprint } from "../../nix/narinfo.js";
 import { type SecretKey, signFingerprint } from "../../nix/signature.js";
@@ -26,10 +27,11 @@ import type { Context } from "../context.js";
 import { type CopyCosts, CopyProgress } from "../copy-progress.js";
 import type { PhaseClock } from "../phase-clock.js";
 import { verify } from "../verify.js";
+import { lanesOf } from "./lanes.js";
 import type { PackPlan } from "./plan.js";
 import type { Out, Prepared } from "./prepare.js";
 import type { PackOptions } from "./request.js";
-import { fillCache, openStage, stageOf, takeBlobs, withStageLock } from "./stage.js";
+import { fillLanes, openStage, stageOf, takeBlobs, withStageLock } from "./stage.js";
 
 /** What a compressed NAR is of its size, for a first look at the space that is needed; checked again when it is known. */
 const COMPRESSED_SHARE = 0.5;
@@ -56,23 +58,24 @@ export async function writeBundle(
   const folder = dirname(out.path);
   await withDiskErrors(folder, () => mkdir(folder, { recursive: true }));
   return withStageLock(out.path, async () => {
-    const recipe = { compressionLevel: level, nixVersion: plan.draft.tools.nix };
+    const lanes = lanesOf(plan.paths, context.threads ?? defaultThreads());
+    const recipe = { compressionLevel: level, nixVersion: plan.draft.tools.nix, lanes: lanes.length };
     const narBytes = plan.paths.reduce((sum, path) => sum + path.narSize, 0);
     const copies = out.form === "tar" ? 2 : 1;
     await requireRoom(folder, narBytes * COMPRESSED_SHARE * copies - (await sizeOnDisk(stageOf(out.path))));
     const stage = await openStage(out.path, recipe);
-    const copied = new CopyProgress(plan.paths, copyCosts(level));
+    const copied = new CopyProgress(plan.paths, copyCosts(level), lanes.length);
     await clock.phase("compress", copied.totals, (progress) =>
-      fillCache(nixContext, stage, plan.paths, {
+      fillLanes(nixContext, stage, lanes, {
         recipe,
         tempDir,
-        onEvent: (event) => {
-          if (copied.take(event)) progress(copied.done);
+        onEvent: (event, lane) => {
+          if (copied.take(event, lane)) progress(copied.done);
         },
       }),
     );
     const paths = await clock.phase("take over", { items: plan.paths.length }, (progress) =>
-      takeBlobs(stage, plan.paths, progress),
+      takeBlobs(stage, plan.paths, lanes, progress),
     );
     const document = completeDocument(plan, paths, options.secretKey);
     const bytes = formatDocument(document);
