@@ -19,6 +19,8 @@ export type Approvals = ReadonlyMap<string, Buffer>;
 
 /** Files written or synced at a time. */
 const PARALLEL = 16;
+/** Above this, all that is dirty on the disk is sooner synced than file by file. */
+const MANY_FILES = 500;
 /** Bytes between two reports of progress. */
 const PROGRESS_STEP = 16 * 1024 * 1024;
 /** Bytes between two syncs of a tar. */
@@ -26,13 +28,15 @@ const SYNC_STEP = 64 * 1024 * 1024;
 
 /**
  * Completes `dir`, whose NAR blobs and docs are in place: everything else, `index.json` last; removes what an earlier,
- * interrupted run left and this document does not list; syncs all of it.
+ * interrupted run left and this document does not list; syncs all of it. `syncAll` does that in one go where it gives true:
+ * it is asked where there are many files.
  * Throws BLOB_MISSING and BLOB_SIZE when blobs or docs are not as the document says, DISK, NO_SPACE.
  */
 export async function finishDirectory(
   dir: string,
   document: BundleDocument,
   approvals: Approvals,
+  syncAll: (dir: string) => Promise<boolean> = async () => false,
 ): Promise<void> {
   const contents = contentsOf(document, formatDocument(document), approvals);
   for (const folder of [...FOLDERS].sort()) {
@@ -52,6 +56,7 @@ export async function finishDirectory(
   );
   for (const file of [...files].filter(([name]) => tail.has(name))) await write(file);
 
+  if (files.size > MANY_FILES && (await syncAll(dir))) return;
   await inParallel([...files.keys()], (name) => syncPath(join(dir, name)));
   for (const folder of [...FOLDERS, ""]) await syncPath(join(dir, folder));
 }

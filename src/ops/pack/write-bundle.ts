@@ -18,6 +18,7 @@ import {
   withDiskErrors,
 } from "../../host/files.js";
 import { defaultThreads } from "../../host/pool.js";
+import { syncFileSystem } from "../../host/sync.js";
 import { formatHex, hashOf, parseSri } from "../../nix/hash.js";
 import { fingerprint } from "../../nix/narinfo.js";
 import { type SecretKey, signFingerprint } from "../../nix/signature.js";
@@ -94,7 +95,7 @@ export async function writeBundle(
             report: context.report,
             signal: context.signal,
           })
-        : finishDirectory(stage.bundle, document, approvals),
+        : finishDirectory(stage.bundle, document, approvals, (dir) => syncFileSystem(dir, context.signal)),
     );
     const verification = await clock.phase("verify", {}, () =>
       verifyOwn(partial, options.secretKey, context),
