@@ -9,7 +9,15 @@ import { AirgapError, type Finding } from "../errors.js";
 import { ReferenceScanner } from "../nix/references.js";
 import type { FilePart } from "./file-part.js";
 import { asDiskError, errorCode, READ_SAFELY } from "./files.js";
-import { findingOf, type NarContents, NarReading, type NarRequest } from "./nar-reading.js";
+import { type NarPipe, NarPipeFront, readFromPipe } from "./nar-pipe.js";
+import {
+  findingOf,
+  type NarContents,
+  type NarOutcome,
+  NarReading,
+  type NarRequest,
+  type NarSink,
+} from "./nar-reading.js";
 import { ZstdDecoder } from "./zstd/decoder.js";
 import { wantsLargeWindow } from "./zstd/frame.js";
 
@@ -24,6 +32,15 @@ export interface BlobJob extends NarRequest {
   /** What the document says: hex SHA-256, and bytes. */
   readonly blob: string;
   readonly blobSize: number;
+  /** Where another thread reads the NAR. */
+  readonly pipe?: NarPipe;
+}
+
+/** The other half of a blob's job that has a pipe. */
+export interface NarJob {
+  readonly kind: "nar";
+  readonly request: NarRequest;
+  readonly pipe: NarPipe;
 }
 
 export interface BlobResult {
@@ -68,21 +85,40 @@ export class BlobChecker {
    * @throws DISK where the file cannot be read.
    */
   check(job: BlobJob, onNarBytes?: (narBytes: number) => void): BlobResult | null {
+    const pipe = job.pipe === undefined ? null : new NarPipeFront(job.subject, job.pipe);
+    try {
+      return this.#checkInto(pipe ?? new NarReading(job, this.#scanner), job, onNarBytes);
+    } finally {
+      pipe?.abandon();
+    }
+  }
+
+  /** Reads what comes through a pipe until its other end has ended. */
+  readNar({ request, pipe }: NarJob): void {
+    readFromPipe(new NarReading(request, this.#scanner), pipe);
+  }
+
+  #checkInto(nar: NarSink, job: BlobJob, onNarBytes?: (narBytes: number) => void): BlobResult | null {
     const file = openBlob(job);
     if (typeof file !== "number")
       return { findings: [file], blobSha256: null, narHash: null, contents: null };
     try {
-      return this.#read(job, file, onNarBytes);
+      return this.#read(nar, job, file, onNarBytes);
     } finally {
       closeSync(file);
     }
   }
 
-  #read(job: BlobJob, file: number, onNarBytes: (narBytes: number) => void = () => {}): BlobResult | null {
+  #read(
+    nar: NarSink,
+    job: BlobJob,
+    file: number,
+    onNarBytes: (narBytes: number) => void = () => {},
+  ): BlobResult | null {
     const { subject, blob, blobSize } = job;
     const findings: Finding[] = [];
     const hasher = createHash("sha256");
-    const frame = new FrameReading(this.#decoder, new NarReading(job, this.#scanner));
+    const frame = new FrameReading(this.#decoder, nar);
     let size = 0;
     let gaveUp = false;
     for (const chunk of this.#pieces(job, file)) {
@@ -102,10 +138,10 @@ export class BlobChecker {
     const blobSha256 = tooLarge || gaveUp ? null : hasher.digest("hex");
     if (blobSha256 !== null && blobSha256 !== blob)
       findings.push({ code: "BLOB_HASH", subject, expected: blob, actual: blobSha256 });
-    const nar = frame.finish();
+    const outcome = frame.finish();
     // What other bytes than those that were signed decompress to says nothing, and would name a wrong cause.
     if (findings.length > 0) return { findings, blobSha256, narHash: null, contents: null };
-    return { ...nar, blobSha256 };
+    return { ...outcome, blobSha256 };
   }
 
   /** The file's bytes, each piece valid until the next; ends early where the file does. */
@@ -124,11 +160,11 @@ export class BlobChecker {
 /** Feeds one frame's content to a NAR, until either is refused. */
 class FrameReading {
   readonly #decoder: ZstdDecoder;
-  readonly #nar: NarReading;
+  readonly #nar: NarSink;
   #failure: AirgapError | null = null;
   #wantsMore = true;
 
-  constructor(decoder: ZstdDecoder, nar: NarReading) {
+  constructor(decoder: ZstdDecoder, nar: NarSink) {
     this.#decoder = decoder;
     this.#nar = nar;
     decoder.reset(nar.subject);
@@ -152,7 +188,7 @@ class FrameReading {
     });
   }
 
-  finish(): ReturnType<NarReading["finish"]> {
+  finish(): NarOutcome {
     if (this.#failure === null && this.#wantsMore) this.#guard(() => this.#decoder.end());
     // What follows a frame is found after all of its content.
     const whole = this.#failure === null || this.#failure.code === "ZSTD_TRAILING";

@@ -3,7 +3,7 @@
  * pool.ts's.
  */
 import { lstatSync } from "node:fs";
-import { BlobChecker, type BlobJob, type BlobResult, type CheckerOptions } from "./blob.js";
+import { BlobChecker, type BlobJob, type BlobResult, type CheckerOptions, type NarJob } from "./blob.js";
 import { type DiskNar, hashPath } from "./disk-nar.js";
 import { type FilePart, type FileResult, hashFilePart } from "./file-part.js";
 
@@ -20,6 +20,8 @@ export interface FileJob {
 }
 
 export type Job = BlobJob | DiskJob | FileJob;
+/** What a thread is given: a job, or the other half of one. */
+export type Task = Job | NarJob;
 /** For a path on disk null where there is nothing. */
 export type JobResult<J extends Job = Job> = J extends BlobJob
   ? BlobResult
@@ -45,11 +47,15 @@ export class JobRunner {
   }
 
   /** @throws DISK, and for paths on disk FILE_TYPE */
-  run(job: Job, onNarBytes?: OnNarBytes): JobResult | typeof TOO_LARGE {
+  run(job: Task, onNarBytes?: OnNarBytes): JobResult | typeof TOO_LARGE {
     switch (job.kind) {
       case "blob":
         this.#checker ??= new BlobChecker(this.#options);
         return this.#checker.check(job, onNarBytes) ?? TOO_LARGE;
+      case "nar":
+        this.#checker ??= new BlobChecker(this.#options);
+        this.#checker.readNar(job);
+        return null;
       case "disk":
         return lstatSync(job.path, { throwIfNoEntry: false }) === undefined
           ? null

@@ -70,7 +70,18 @@ export interface NarOutcome {
   readonly contents: NarContents | null;
 }
 
-export class NarReading {
+/** Takes a NAR's bytes, here or on another thread. */
+export interface NarSink {
+  readonly subject: string;
+  /** Bytes taken so far. */
+  readonly size: number;
+  /** False once the NAR is larger than it should be: nothing more is wanted. `bytes` are not kept. */
+  update(bytes: Uint8Array): boolean;
+  /** `whole`: the caller has given all there is. Ends the reading. */
+  finish(whole: boolean): NarOutcome;
+}
+
+export class NarReading implements NarSink {
   readonly #request: NarRequest;
   readonly #scanner: ReferenceScanner | null;
   readonly #hasher = createHash("sha256");
@@ -96,7 +107,6 @@ export class NarReading {
     }
   }
 
-  /** Bytes read so far. */
   get size(): number {
     return this.#size;
   }
@@ -105,7 +115,6 @@ export class NarReading {
     return this.#request.subject;
   }
 
-  /** False once the NAR is larger than it should be: nothing more is wanted. `bytes` are not kept. */
   update(bytes: Uint8Array): boolean {
     const room = this.#request.narSize + 1 - this.#size;
     const taken = bytes.length > room ? bytes.subarray(0, room) : bytes;
@@ -118,7 +127,6 @@ export class NarReading {
     return this.#size <= this.#request.narSize;
   }
 
-  /** `whole`: the caller has given all there is. Ends the reading. */
   finish(whole: boolean): NarOutcome {
     const { subject, narSize, narHash: expected } = this.#request;
     const findings: Finding[] = [];

@@ -5,11 +5,12 @@
  */
 import { availableParallelism } from "node:os";
 import { setImmediate } from "node:timers/promises";
-import { Worker } from "node:worker_threads";
+import { type MessagePort, Worker } from "node:worker_threads";
 import { AirgapError } from "../errors.js";
 import type { CheckerOptions } from "./blob.js";
-import { type Job, type JobResult, JobRunner, TOO_LARGE } from "./jobs.js";
-import { batchesOf, workOf } from "./schedule.js";
+import { type Job, type JobResult, JobRunner, type Task, TOO_LARGE } from "./jobs.js";
+import { makeNarPipe } from "./nar-pipe.js";
+import { batchesOf, splitJobs, workOf } from "./schedule.js";
 import { WORKER_MARKER, type WorkerAnswer, type WorkerStart, type WorkerTask } from "./worker.js";
 
 /** One worker needs about 60 MB, and more than this many no disk can feed. */
@@ -61,6 +62,8 @@ type Outcome = JobResult | typeof TOO_LARGE;
 interface Run {
   readonly jobs: readonly Job[];
   readonly setup: CheckerOptions;
+  /** Jobs that two threads do together. */
+  readonly pairs: readonly number[];
   /** Not yet handed out. */
   readonly batches: (readonly number[])[];
   /** Whether one thread alone may do them. */
@@ -166,24 +169,29 @@ export class WorkerPool {
     };
     const common = { jobs, advance, settle: settleOrKeep };
     const setup = { hashParts, largeWindows: false };
-    await this.#runBatches({ ...common, setup, batches: batchesOf(jobs), isAlone: false });
+    const pairs = splitJobs(jobs, this.threads);
+    const batches = batchesOf(jobs, pairs);
+    await this.#runBatches({ ...common, setup, pairs, batches, isAlone: false });
     if (large.length === 0) return;
     // The largest first, as before.
     large.sort((a, b) => workOf(jobs[b]!) - workOf(jobs[a]!) || a - b);
-    const batches = large.map((index) => [index]);
+    const alone = large.map((index) => [index]);
     const wide = { hashParts, largeWindows: true };
-    await this.#runBatches({ ...common, setup: wide, batches, isAlone: true });
+    await this.#runBatches({ ...common, setup: wide, pairs: [], batches: alone, isAlone: true });
   }
 
   /** `settle` is called once for each job of the batches. */
   #runBatches(about: Omit<Run, "left" | "resolve" | "reject">): Promise<void> {
     if (this.#failure !== undefined) return Promise.reject(this.#failure.error);
-    if (about.batches.length === 0) return Promise.resolve();
+    const { batches, pairs, isAlone } = about;
+    const left = batches.length + 2 * pairs.length;
+    if (left === 0) return Promise.resolve();
     return new Promise((resolve, reject) => {
-      const run: Run = { ...about, left: about.batches.length, resolve, reject };
+      const run: Run = { ...about, left, resolve, reject };
       this.#open.add(run);
-      this.#runs.push(run);
-      this.#addThreads(about.isAlone ? 1 : about.batches.length);
+      this.#addThreads(isAlone ? 1 : left);
+      for (const index of pairs) this.#handOutPair(run, index);
+      if (batches.length > 0) this.#runs.push(run);
       for (const thread of this.#threads) this.#feed(thread);
     });
   }
@@ -213,14 +221,41 @@ export class WorkerPool {
       if (thread.waiting.length >= (isTiny ? AHEAD : 1)) return;
       run.batches.shift();
       if (run.batches.length === 0) this.#runs = this.#runs.filter((other) => other !== run);
-      const task: WorkerTask = {
-        ...(thread.setup === run.setup ? {} : { setup: run.setup }),
-        jobs: batch.map((index) => run.jobs[index]!),
-      };
-      thread.setup = run.setup;
-      thread.waiting.push({ run, batch });
-      thread.worker.postMessage(task);
+      this.#handOut(
+        thread,
+        run,
+        batch,
+        batch.map((index) => run.jobs[index]!),
+      );
     }
+  }
+
+  /**
+   * One thread decompresses, the other reads; each may have other work before it. Both halves are handed out at once, so
+   * that no two pairs can wait for each other.
+   */
+  #handOutPair(run: Run, index: number): void {
+    const [first, second] = [...this.#threads].sort((a, b) => a.waiting.length - b.waiting.length);
+    const job = run.jobs[index]!;
+    // Only blobs are split, and only where there are two threads.
+    if (first === undefined || second === undefined || job.kind !== "blob") throw new Error("no pair");
+    const { front, back } = makeNarPipe();
+    this.#handOut(first, run, [index], [{ ...job, pipe: front }], [front.port]);
+    this.#handOut(second, run, [], [{ kind: "nar", request: job, pipe: back }], [back.port]);
+  }
+
+  /** `batch`: the jobs that the answer settles. */
+  #handOut(
+    thread: Thread,
+    run: Run,
+    batch: readonly number[],
+    jobs: readonly Task[],
+    ports: MessagePort[] = [],
+  ): void {
+    const task: WorkerTask = { ...(thread.setup === run.setup ? {} : { setup: run.setup }), jobs };
+    thread.setup = run.setup;
+    thread.waiting.push({ run, batch });
+    thread.worker.postMessage(task, ports);
   }
 
   #take(thread: Thread, answer: WorkerAnswer): void {

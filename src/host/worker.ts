@@ -5,7 +5,7 @@
 import { isMainThread, parentPort, workerData } from "node:worker_threads";
 import { AirgapError, type Code, type Details } from "../errors.js";
 import type { CheckerOptions } from "./blob.js";
-import { type Job, type JobResult, JobRunner, type TOO_LARGE } from "./jobs.js";
+import { type JobResult, JobRunner, type Task, type TOO_LARGE } from "./jobs.js";
 
 /** What the pool starts a worker with. */
 export interface WorkerStart {
@@ -17,7 +17,7 @@ export const WORKER_MARKER = "nix-airgap worker";
 export interface WorkerTask {
   /** Holds for these jobs and all after them; given with the first. */
   readonly setup?: CheckerOptions;
-  readonly jobs: readonly Job[];
+  readonly jobs: readonly Task[];
 }
 
 /** Bytes of a NAR between two messages about it: some ten a second. */
@@ -50,7 +50,7 @@ function answer(
   { setup, jobs }: WorkerTask,
   post: (message: WorkerAnswer) => void,
 ): WorkerAnswer {
-  const run = (job: Job, at: number) => {
+  const run = (job: Task, at: number) => {
     let told = 0;
     return runner.run(job, (narBytes) => {
       if (narBytes - told < PROGRESS_STEP) return;

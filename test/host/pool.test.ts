@@ -1,6 +1,6 @@
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { BlobJob } from "../../src/host/blob.js";
 import type { DiskJob, FileJob } from "../../src/host/jobs.js";
 import { type PoolOptions, type RunOptions, runJobs, WorkerPool } from "../../src/host/pool.js";
+import { splitJobs } from "../../src/host/schedule.js";
 import { writeNar } from "../../src/nix/nar-writer.js";
 
 const dir = mkdtempSync(join(tmpdir(), "pool-test-"));
@@ -104,6 +105,48 @@ describe("worker pool", () => {
         jobs.map((job) => (job === wrong ? ["NAR_HASH"] : [])),
       );
     }
+  });
+
+  it("gives the same answer of a blob that two threads share as of one that they do not", async () => {
+    // 100 MB of text that is not all the same, with a store path across the slots of the pipe.
+    const part = "37xrjbmb2m563q3jb13jv6xnwwy4760n";
+    const line = `${part} ${"the quick brown fox ".repeat(50)}\n`;
+    const big = blobJob(line.repeat(Math.ceil(100e6 / line.length)), { scan: true });
+    const damaged = join(dir, "damaged");
+    const bytes = readFileSync(big.file.path);
+    writeFileSync(damaged, Buffer.concat([bytes.subarray(0, bytes.length - 3), Buffer.from("xyz")]));
+    const cut = { ...big.file, size: bytes.length - 1000 };
+    const wide = blobJob("w".repeat(100_000_000), {}, "--long=27");
+    const cases: [BlobJob, string[]][] = [
+      [big, []],
+      [wide, []],
+      [{ ...big, narHash: "sha256-x" }, ["NAR_HASH"]],
+      [{ ...big, narSize: big.narSize - 8 }, ["NAR_SIZE"]],
+      [{ ...big, narSize: big.narSize + 8 }, ["NAR_SIZE"]],
+      [{ ...big, file: { ...big.file, path: damaged } }, ["BLOB_HASH"]],
+      [{ ...big, file: cut }, ["BLOB_SIZE", "BLOB_HASH"]],
+      [{ ...big, file: { ...big.file, path: join(dir, "nothing") } }, ["BLOB_MISSING"]],
+    ];
+    const hashParts = [part];
+    for (const [job, codes] of cases) {
+      expect(splitJobs([job], 2)).toEqual([0]);
+      const progress: number[] = [];
+      const onProgress = (_: BlobJob, narBytes: number) => progress.push(narBytes);
+      const [shared] = await run([job], { hashParts, onProgress });
+      const [alone] = await run([job], { hashParts, threads: 1 });
+      expect(shared).toEqual(alone);
+      expect(shared?.findings.map(({ code }) => code)).toEqual(codes);
+      if (codes.length === 0) expect(progress).toEqual(progress.toSorted((a, b) => a - b));
+    }
+    const bad = { ...big, file: { ...big.file, path: join(big.file.path, "x") } };
+    await expect(run([bad])).rejects.toThrow(refusal("DISK"));
+  });
+
+  it("ends a pair on abort", async () => {
+    const controller = new AbortController();
+    const job = blobJob("x".repeat(400_000_000));
+    const running = run([job], { signal: controller.signal, onProgress: () => controller.abort() });
+    await expect(running).rejects.toThrow(refusal("INTERRUPTED"));
   });
 
   it("reports every job once, as it ends", async () => {
