@@ -2,7 +2,8 @@
 import { formatJson } from "../../src/canonical-json.js";
 import type { SecretKey } from "../../src/nix/signature.js";
 import { signPayload } from "../../src/trust/dsse.js";
-import type { Mutation, Random } from "./mutate.js";
+import type { Random } from "../support/random.js";
+import type { Mutation } from "./mutate.js";
 
 const EDGE_LENGTHS = [
   0n,

@@ -8,7 +8,8 @@
  * there. An input that gives an answer not seen before becomes a seed.
  */
 import { AirgapError, CODES, type Code, type Details } from "../../src/errors.js";
-import { MAX_INPUT, type Material, mutate, Random } from "./mutate.js";
+import { Random } from "../support/random.js";
+import { MAX_INPUT, type Material, mutate } from "./mutate.js";
 
 /** A "no", thrown or returned. */
 export type Refusal = Pick<Details, "expected" | "offset" | "line"> & { readonly code: Code };

@@ -54,27 +54,14 @@ export interface ReleaseOptions {
   readonly wrapper?: boolean;
 }
 
-const SYSTEM = "x86_64-linux";
+/** That all derivations are for. */
+export const SYSTEM = "x86_64-linux";
 const NOTICE = Buffer.from("Notice.\n");
 
 export function makeRelease({ tier = "source", wrapper = false }: ReleaseOptions = {}): Release {
   const store = new Store();
   const motor = store.source("source", tree({ "motor.nix": "{ }\n" }));
-  const lock = lockText(store.get(motor).narHash);
-  const flakeTree = { "flake.nix": "{ outputs = _: { }; }\n", "flake.lock": lock };
-  const flakeSource = store.source("source", wrapper ? tree({ nested: tree(flakeTree) }) : tree(flakeTree));
-  const flake: BundleDocument["flake"] = {
-    dir: wrapper ? "nested" : "",
-    lastModified: 1709294400,
-    lock,
-    narHash: store.get(flakeSource).narHash,
-    ref: null,
-    rev: "1".repeat(40),
-    revCount: 2,
-    storePath: flakeSource,
-    submodules: false,
-    url: "git+https://example.org/pump",
-  };
+  const flake = store.flake("pump", { motor }, wrapper ? "nested" : "");
   const wrapperPath = wrapper ? store.addNar(wrapperOf(flake).storePath, wrapperOf(flake).nar) : null;
   if (wrapperPath !== null) store.setSourceAddress(wrapperPath);
 
@@ -105,7 +92,7 @@ export function makeRelease({ tier = "source", wrapper = false }: ReleaseOptions
   store.patch(parameters.outputs["out"]!, { cause: "import-from-derivation" });
 
   const named = {
-    flake: flakeSource,
+    flake: flake.storePath,
     motor,
     wrapper: wrapperPath ?? "",
     script,
@@ -123,8 +110,7 @@ export function makeRelease({ tier = "source", wrapper = false }: ReleaseOptions
     pumpDev: pump.outputs["dev"]!,
     pumpDrv: pump.drvPath,
   };
-  const document: BundleDocument = {
-    created: "2024-03-01T12:00:00Z",
+  const document = draftDocument({
     docs: [
       {
         mediaType: "text/plain",
@@ -134,17 +120,9 @@ export function makeRelease({ tier = "source", wrapper = false }: ReleaseOptions
       },
     ],
     evaluation: { env: [], method: wrapper ? "wrapper" : "topq", pure: true, wrapper: wrapperPath },
-    features: [],
     flake,
-    format: "nix-airgap-bundle",
     inputs: [{ narHash: store.get(motor).narHash, node: "motor", parent: null, storePath: motor }],
-    knownIrreproducible: [],
-    minimumNix: "2.8.0",
-    paths: [],
-    previous: null,
     product: "pump",
-    release: "1.0.0",
-    requires: [],
     roots: [
       {
         attr: "",
@@ -164,18 +142,38 @@ export function makeRelease({ tier = "source", wrapper = false }: ReleaseOptions
         system: SYSTEM,
       },
     ],
-    sequence: 1709294400,
-    storeDir: "/nix/store",
-    systems: [SYSTEM],
     tier,
-    tools: { nix: "2.8.0", nixAirgap: "0.1.0" },
-    totals: { blobBytes: 0, blobs: 0, narBytes: 0, paths: 0 },
-    version: "1.0",
-  };
+  });
   document.paths = store.pathsNeededBy(document);
   seal(document);
   const blobs = new Map([...store.blobs, [document.docs[0]!.sha256, NOTICE]]);
   return { document, blobs, derivations: store.derivations, named };
+}
+
+/** A document without paths: what every release made by hand has in common, and what is its own. */
+export function draftDocument(
+  own: Pick<BundleDocument, "flake" | "inputs" | "product" | "roots" | "tier"> & Partial<BundleDocument>,
+): BundleDocument {
+  return {
+    created: "2024-03-01T12:00:00Z",
+    docs: [],
+    evaluation: { env: [], method: "topq", pure: true, wrapper: null },
+    features: [],
+    format: "nix-airgap-bundle",
+    knownIrreproducible: [],
+    minimumNix: "2.8.0",
+    paths: [],
+    previous: null,
+    release: "1.0.0",
+    requires: [],
+    sequence: 1709294400,
+    storeDir: "/nix/store",
+    systems: [SYSTEM],
+    tools: { nix: "2.8.0", nixAirgap: "0.1.0" },
+    totals: { blobBytes: 0, blobs: 0, narBytes: 0, paths: 0 },
+    version: "1.0",
+    ...own,
+  };
 }
 
 /** Sorts the paths and adds up the totals, after a test changed them. */
@@ -198,11 +196,14 @@ export function pathOf(document: BundleDocument, storePath: string): Path {
 }
 
 /** The NAR and blob of a path, as the document has them. */
-export function describeNar(nar: Uint8Array): {
+export function describeNar(
+  nar: Uint8Array,
+  compressed: (nar: Uint8Array) => Buffer = compress,
+): {
   readonly fields: Pick<Path, "blob" | "blobSize" | "narHash" | "narSize">;
   readonly blob: Buffer;
 } {
-  const blob = compress(nar);
+  const blob = compressed(nar);
   return {
     fields: {
       blob: formatHex(hashOf("sha256", blob)),
@@ -228,14 +229,14 @@ export function tree(entries: Readonly<Record<string, NarNode | string>>): NarNo
   };
 }
 
-function lockText(motorHash: string): string {
-  const locked = { lastModified: 1, narHash: motorHash, owner: "example", repo: "motor", type: "github" };
-  const original = { owner: "example", repo: "motor", type: "github" };
-  const nodes = {
-    motor: { locked: { ...locked, rev: "2".repeat(40) }, original },
-    root: { inputs: { motor: "motor" } },
-  };
-  return `${JSON.stringify({ nodes, root: "root", version: 7 }, null, 2)}\n`;
+/** Of inputs by name, with their NAR hashes. */
+function lockText(inputs: Readonly<Record<string, string>>): string {
+  const nodes = Object.entries(inputs).map(([name, narHash]) => {
+    const original = { owner: "example", repo: name, type: "github" };
+    return [name, { locked: { lastModified: 1, narHash, rev: "2".repeat(40), ...original }, original }];
+  });
+  const root = { inputs: Object.fromEntries(Object.keys(inputs).map((name) => [name, name])) };
+  return `${JSON.stringify({ nodes: { ...Object.fromEntries(nodes), root }, root: "root", version: 7 }, null, 2)}\n`;
 }
 
 interface DeriveOptions {
@@ -252,10 +253,21 @@ interface Derived {
 }
 
 /** Grows path by path, as a store does. */
-class Store {
+export class Store {
   readonly derivations = new Map<string, Derivation>();
   readonly blobs = new Map<string, Buffer>();
   readonly #paths = new Map<string, Path>();
+  readonly #compress: (nar: Uint8Array) => Buffer;
+  /** The derivation whose output paths are being looked for. */
+  #draft: { readonly drvPath: string; readonly derivation: Derivation } | undefined;
+  /** One for all, so that each is hashed once. */
+  readonly #hasher = new DerivationHasher((path) =>
+    path === this.#draft?.drvPath ? this.#draft.derivation : this.derivations.get(path),
+  );
+
+  constructor(compressed: (nar: Uint8Array) => Buffer = compress) {
+    this.#compress = compressed;
+  }
 
   get(storePath: string): Path {
     return this.#paths.get(storePath)!;
@@ -266,7 +278,7 @@ class Store {
   }
 
   addNar(storePath: string, nar: Uint8Array, fields: Partial<Path> = {}): string {
-    const { fields: described, blob } = describeNar(nar);
+    const { fields: described, blob } = describeNar(nar, this.#compress);
     this.blobs.set(described.blob, blob);
     this.#paths.set(storePath, {
       ca: null,
@@ -295,6 +307,26 @@ class Store {
     const storePath = this.addNar(makeSourcePath(hashOf("sha256", nar), name), nar);
     this.setSourceAddress(storePath);
     return storePath;
+  }
+
+  /** A flake whose lock has these inputs, given by store path. */
+  flake(product: string, inputs: Readonly<Record<string, string>>, dir = ""): BundleDocument["flake"] {
+    const hashes = Object.entries(inputs).map(([name, path]) => [name, this.get(path).narHash] as const);
+    const lock = lockText(Object.fromEntries(hashes));
+    const files = tree({ "flake.nix": "{ outputs = _: { }; }\n", "flake.lock": lock });
+    const storePath = this.source("source", dir === "" ? files : tree({ [dir]: files }));
+    return {
+      dir,
+      lastModified: 1709294400,
+      lock,
+      narHash: this.get(storePath).narHash,
+      ref: null,
+      rev: "1".repeat(40),
+      revCount: 2,
+      storePath,
+      submodules: false,
+      url: `git+https://example.org/${product}`,
+    };
   }
 
   text(name: string, text: string, references: readonly string[]): string {
@@ -343,8 +375,8 @@ class Store {
     });
     const dummy = withPaths(Object.fromEntries(names.map((output) => [output, "/none"])));
     const dummyPath = drvPathFromBytes(formatDerivation(dummy), name, dummy);
-    const hasher = new DerivationHasher((path) => (path === dummyPath ? dummy : this.derivations.get(path)));
-    const paths = Object.fromEntries(hasher.outputPaths(dummyPath));
+    this.#draft = { drvPath: dummyPath, derivation: dummy };
+    const paths = Object.fromEntries(this.#hasher.outputPaths(dummyPath));
     const drvPath = this.#addDerivation(name, withPaths(paths));
     for (const output of names) {
       this.addNar(paths[output]!, writeNar(outputs[output]!(paths)), {
