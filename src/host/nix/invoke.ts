@@ -9,8 +9,11 @@ import { ownerVariable } from "../orphans.js";
 import { type ProcessIo, watchIo } from "../process-io.js";
 import { InternalLog, type NixLogEvent } from "./internal-log.js";
 
-/** Longest argument list given to one process, in bytes: a third of what the oldest kernels allow. */
-const MAX_ARGUMENT_BYTES = 100_000;
+/**
+ * Bytes of paths on one command line: with all options the list stays under 100,000, a third of what the oldest kernels
+ * allow.
+ */
+const MAX_ARGUMENT_BYTES = 95_000;
 /** Most of Nix's stdout that is kept: `path-info` of 100,000 paths is about 100 MB. */
 const MAX_STDOUT = 512 * 1024 * 1024;
 
