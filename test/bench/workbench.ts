@@ -33,11 +33,16 @@ export interface Bundle {
   readonly about: string;
 }
 
+/** Bytes of what is not needed any more, before it is removed. */
+const MAX_DISCARDED = 16e9;
+
 export class Workbench {
   readonly options: WorkbenchOptions;
   /** `name:base64`. */
   readonly publicKey: string;
   readonly #env: NodeJS.ProcessEnv;
+  readonly #discarded: string[] = [];
+  #discardedBytes = 0;
   readonly #bundles = new Map<FlakeName, Bundle>();
 
   private constructor(options: WorkbenchOptions, env: NodeJS.ProcessEnv, publicKey: string) {
@@ -109,6 +114,18 @@ export class Workbench {
     const key = join(this.options.dir, "keys", "bench.sec");
     const identity = ["--product", `bench-${flake}`, "--release", "1", "--tier", "source"];
     return this.ours("pack", ref, ...identity, "--key", key, "--out", out);
+  }
+
+  /**
+   * A scratch path that is not needed any more, of so many bytes. It stays until there is much of them: for five minutes
+   * after files were removed, ext4 makes new ones up to twenty times slower (fs/ext4/ialloc.c, `recently_deleted`).
+   */
+  async discard(path: string, bytes: number): Promise<void> {
+    this.#discarded.push(path);
+    this.#discardedBytes += bytes;
+    if (this.#discardedBytes < MAX_DISCARDED) return;
+    for (const old of this.#discarded.splice(0)) await removeTree(old);
+    this.#discardedBytes = 0;
   }
 
   /** What runs left behind; the rest stays for the next one. */
