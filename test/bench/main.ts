@@ -5,13 +5,14 @@
 import { execFileSync } from "node:child_process";
 import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import { VERSION } from "../../src/generated/version.js";
 import { removeTree } from "../../src/host/files.js";
 import { machineOf } from "./machine.js";
 import { PARTS } from "./parts.js";
-import { formatReport, type Report, withReport } from "./report.js";
+import { plotSvg } from "./plot.js";
+import { curvesOf, formatReport, PICTURE, type Report, withReport } from "./report.js";
 import type { Result } from "./result.js";
 import { Workbench } from "./workbench.js";
 
@@ -54,7 +55,11 @@ async function main(): Promise<number> {
     console.log(formatReport(report));
     const json = values.json ?? (keep ? join(dir, "bench.json") : undefined);
     if (json !== undefined) writeFileSync(json, `${JSON.stringify(report, null, 2)}\n`);
-    if (docs) writeFileSync(PAGE, withReport(readFileSync(PAGE, "utf8"), report));
+    if (docs) {
+      writeFileSync(PAGE, withReport(readFileSync(PAGE, "utf8"), report));
+      const curves = curvesOf(report);
+      if (curves.length > 0) writeFileSync(join(dirname(PAGE), PICTURE), plotSvg(curves));
+    }
     return 0;
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);

@@ -3,6 +3,7 @@ import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import type { FlakeName } from "./flakes.js";
 import { type Goal, peakResult, type Result, timeResult } from "./result.js";
+import { scale } from "./scale.js";
 import { type Arm, runTimed, takeTurns } from "./timing.js";
 import { type Bundle, chunk, type Workbench } from "./workbench.js";
 
@@ -12,7 +13,7 @@ export type Part = (bench: Workbench) => Promise<Result[]>;
  * In the order in which they run. How time and memory grow with the number of a document's paths is measured without
  * Nix, and joins them here.
  */
-export const PARTS: Readonly<Record<string, Part>> = { verify, memory, pack, restore, help };
+export const PARTS: Readonly<Record<string, Part>> = { verify, memory, pack, restore, help, scale };
 
 /** The small one first: it makes thousands of files, which the removal of others slows down. */
 const CACHES = ["small", "large"] as const;

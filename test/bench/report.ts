@@ -1,4 +1,5 @@
 /** A whole run: where, of what, and its results; for a terminal and for docs/performance.md. Pure. */
+import type { Curve } from "./curve.js";
 import type { Machine } from "./machine.js";
 import type { Result } from "./result.js";
 import { formatTable } from "./table.js";
@@ -26,7 +27,15 @@ export function formatReport(report: Report): string {
     `- medians of ${runs} ${runs === 1 ? "run" : "runs"}, load ${load.toFixed(1)} at the start${size}`,
     "",
     formatTable(report.results),
+    ...(curvesOf(report).length > 0 ? ["", `![Time and memory against size](${PICTURE})`] : []),
   ].join("\n");
+}
+
+/** Beside the page. */
+export const PICTURE = "performance.svg";
+
+export function curvesOf({ results }: Report): Curve[] {
+  return results.flatMap(({ curve }) => curve ?? []);
 }
 
 const BEGIN = "<!-- made by npm run bench -- --docs -->";

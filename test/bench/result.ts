@@ -1,8 +1,12 @@
 /** What was measured, beside what was wanted. Pure. */
+import { type Curve, exponentOf } from "./curve.js";
 import { median, type Sample } from "./timing.js";
 
-/** What a figure counts; a ratio has none. */
-export type Unit = "s" | "MB";
+/** What a figure counts; a ratio has none, and a power neither. */
+export type Unit = "s" | "MB" | "power";
+
+/** Of a line that is straight, with what the clock adds. */
+const MAX_POWER = 1.15;
 
 export interface Goal {
   /** What must not be exceeded: the ratio, or where it stands alone the figure of ours. */
@@ -32,6 +36,8 @@ export interface Result {
   readonly ratio: number | null;
   readonly goal: Goal | null;
   readonly verdict: Verdict | null;
+  /** What a power was found from. */
+  readonly curve?: Curve;
 }
 
 export interface Verdict {
@@ -70,6 +76,19 @@ export function peakResult(id: string, what: string, peaks: readonly number[], l
   const most = Math.max(...values);
   const ours: Side = { label: "peak memory", values, median: most, cpuSeconds: null };
   return resultOf({ id, what, unit: "MB", ours, against: null, goal: { of: "ours", limit: limitMB } });
+}
+
+/** How straight a line is: time grows with the size to a power that is hardly above 1. `start`: seconds for nothing at all. */
+export function curveResult(curve: Curve, start: number): Result {
+  const power = exponentOf(curve, start);
+  const last = curve.points.at(-1)!;
+  const ours: Side = { label: "power", values: [power], median: power, cpuSeconds: null };
+  const what = `${curve.name}: growth to ${last.x} ${curve.axis} (${last.seconds.toFixed(1)} s, ${Math.round(last.peakMB)} MB)`;
+  const goal: Goal = { of: "ours", limit: MAX_POWER };
+  return {
+    ...resultOf({ id: `growth-${curve.axis}-${curve.name}`, what, unit: "power", ours, against: null, goal }),
+    curve,
+  };
 }
 
 function timeSide({ label, samples }: Measured): Side {
