@@ -253,8 +253,11 @@ async function findEqual(medium: Medium, contents: Contents, pool: WorkerPool): 
   const jobs = likely.map(({ file: { path, offset, size } }): FileJob => {
     return { kind: "file", file: { path, offset, size } };
   });
-  const hashes = await pool.run(jobs);
-  const equal = likely.filter(({ expected }, i) => hashes[i] === formatHex(hashOf("sha256", expected)));
+  const reading = pool.run(jobs);
+  // Meanwhile, and before anything is waited for.
+  const wanted = likely.map(({ expected }) => formatHex(hashOf("sha256", expected)));
+  const hashes = await reading;
+  const equal = likely.filter((_, i) => hashes[i] === wanted[i]);
   return new Set(equal.map(({ name }) => name));
 }
 

@@ -143,7 +143,9 @@ export class BlobReading {
     for (const path of this.#bundle.document.paths) {
       const name = blobName(path.blob);
       if (!this.#unreadable.has(name)) continue;
-      paths.set(name, [...(paths.get(name) ?? []), path]);
+      const others = paths.get(name);
+      if (others === undefined) paths.set(name, [path]);
+      else others.push(path);
     }
     for (const [name, { code, actual, expected = name }] of this.#unreadable) {
       const found = actual === undefined ? {} : { actual };
