@@ -4,10 +4,10 @@
  * and verify.
  */
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync, readSync } from "node:fs";
+import { closeSync, fstatSync, openSync } from "node:fs";
 import { AirgapError, type Finding } from "../errors.js";
 import { ReferenceScanner } from "../nix/references.js";
-import type { FilePart } from "./file-part.js";
+import { type FilePart, piecesOf, READ_SIZE } from "./file-part.js";
 import { asDiskError, errorCode, READ_SAFELY } from "./files.js";
 import { type NarPipe, NarPipeFront, readFromPipe } from "./nar-pipe.js";
 import {
@@ -21,7 +21,6 @@ import {
 import { ZstdDecoder } from "./zstd/decoder.js";
 import { wantsLargeWindow } from "./zstd/frame.js";
 
-const READ_SIZE = 256 * 1024;
 /** A blob that was refused is read on for the sake of its hash, which tells damage from intent; but not for ever. */
 const MAX_REFUSED = 1024 ** 3;
 
@@ -121,7 +120,8 @@ export class BlobChecker {
     const frame = new FrameReading(this.#decoder, nar);
     let size = 0;
     let gaveUp = false;
-    for (const chunk of this.#pieces(job, file)) {
+    const part = { ...job.file, size: Math.min(job.file.size, blobSize + 1) };
+    for (const chunk of piecesOf(file, part, this.#buffer)) {
       if (size === 0 && !this.#largeWindows && wantsLargeWindow(chunk)) return null;
       size += chunk.length;
       hasher.update(chunk);
@@ -142,18 +142,6 @@ export class BlobChecker {
     // What other bytes than those that were signed decompress to says nothing, and would name a wrong cause.
     if (findings.length > 0) return { findings, blobSha256, narHash: null, contents: null };
     return { ...outcome, blobSha256 };
-  }
-
-  /** The file's bytes, each piece valid until the next; ends early where the file does. */
-  *#pieces({ file: { path, offset, size }, blobSize }: BlobJob, file: number): Generator<Buffer> {
-    const limit = Math.min(size, blobSize + 1);
-    for (let at = 0; at < limit; ) {
-      const want = Math.min(READ_SIZE, limit - at);
-      const got = reading(path, () => readSync(file, this.#buffer, 0, want, offset + at));
-      if (got === 0) return;
-      yield this.#buffer.subarray(0, got);
-      at += got;
-    }
   }
 }
 

@@ -13,7 +13,9 @@ import { AirgapError, fail } from "../errors.js";
 import { fingerprint, formatNarInfo, type NarInfo } from "../nix/narinfo.js";
 import { formatPublicKey, generateSecretKey, type SecretKey, signFingerprint } from "../nix/signature.js";
 import { parseStorePath } from "../nix/store-path.js";
+import type { FilePart } from "./file-part.js";
 import { READ_SAFELY, removeTree, withDiskErrors } from "./files.js";
+import { inTurns } from "./turns.js";
 
 /** Bytes of blobs that are copied out of a tar at a time, unless one alone is larger. */
 export const MAX_BATCH_BYTES = 256 * 1024 * 1024;
@@ -24,7 +26,7 @@ const AT_ONCE = 200;
 export interface GatePath {
   readonly narInfo: NarInfo;
   /** Where the blob's bytes lie: in a file of its own, or in a tar. */
-  readonly blob: { readonly path: string; readonly offset: number; readonly size: number };
+  readonly blob: FilePart;
 }
 
 export type OnStaged = (blob: string, bytes: number) => void;
@@ -68,12 +70,10 @@ export async function makeGate(
     // Nix makes these in every cache that it opens.
     for (const name of ["log", "nar", "realisations"]) await mkdir(join(dir, name));
     await writeFile(join(dir, "nix-cache-info"), "StoreDir: /nix/store\n");
-    for (const [i, { narInfo }] of paths.entries()) {
-      // Synchronous, which is far quicker; in between others may run.
-      if (i % AT_ONCE === 0) await setImmediate();
+    await inTurns(paths, ({ narInfo }) => {
       const name = `${parseStorePath(narInfo.storePath).hashPart}.narinfo`;
       writeFileSync(join(dir, name), formatNarInfo(signed(narInfo, key)));
-    }
+    });
     if (blobs === null) await mkdir(join(dir, "blobs/sha256"), { recursive: true });
     else await symlink(blobs, join(dir, "blobs"));
   });
@@ -108,11 +108,8 @@ function signed(narInfo: NarInfo, key: SecretKey): NarInfo {
   return { ...narInfo, signatures: [...narInfo.signatures, signFingerprint(fingerprint(narInfo), key)] };
 }
 
-interface Blob {
+interface Blob extends FilePart {
   readonly name: string;
-  readonly path: string;
-  readonly offset: number;
-  readonly size: number;
 }
 
 /** By name: paths with the same NAR share one. */

@@ -50,11 +50,9 @@ export class JobRunner {
   run(job: Task, onNarBytes?: OnNarBytes): JobResult | typeof TOO_LARGE {
     switch (job.kind) {
       case "blob":
-        this.#checker ??= new BlobChecker(this.#options);
-        return this.#checker.check(job, onNarBytes) ?? TOO_LARGE;
+        return this.#blobs().check(job, onNarBytes) ?? TOO_LARGE;
       case "nar":
-        this.#checker ??= new BlobChecker(this.#options);
-        this.#checker.readNar(job);
+        this.#blobs().readNar(job);
         return null;
       case "disk":
         return lstatSync(job.path, { throwIfNoEntry: false }) === undefined
@@ -63,5 +61,11 @@ export class JobRunner {
       case "file":
         return hashFilePart(job.file);
     }
+  }
+
+  /** Who only hashes what lies on disk needs no decoder. */
+  #blobs(): BlobChecker {
+    this.#checker ??= new BlobChecker(this.#options);
+    return this.#checker;
   }
 }

@@ -3,22 +3,22 @@
  * a tree on disk. Synchronous.
  */
 import { createHash, type Hash as Hasher } from "node:crypto";
-import { closeSync, openSync, readSync } from "node:fs";
-import { AirgapError, fail } from "../errors.js";
+import { closeSync, openSync } from "node:fs";
+import { fail } from "../errors.js";
 import { formatSri, hashFromDigest } from "../nix/hash.js";
 import { NarParser, type NarVisitor } from "../nix/nar.js";
 import type { TreeEntry } from "./disk-nar.js";
+import { type FilePart, piecesOf, READ_SIZE } from "./file-part.js";
 import { asDiskError, READ_SAFELY } from "./files.js";
 import { ZstdDecoder } from "./zstd/decoder.js";
 
-const READ_SIZE = 256 * 1024;
 /** One for all: what a large frame took is given back only when it is collected. */
 let decoder: ZstdDecoder | undefined;
 
 export interface BlobNar {
   /** Names it in errors: its store path. */
   readonly subject: string;
-  readonly file: { readonly path: string; readonly offset: number; readonly size: number };
+  readonly file: FilePart;
   /** SRI: what was verified. */
   readonly narHash: string;
   readonly narSize: number;
@@ -68,21 +68,16 @@ function lister(entries: TreeEntry[]): NarVisitor {
 }
 
 /** Each valid until the next. */
-function* pieces({ path, offset, size }: BlobNar["file"]): Generator<Buffer> {
+function* pieces(part: FilePart): Generator<Buffer> {
+  let file: number;
   try {
-    const file = openSync(path, READ_SAFELY);
-    try {
-      const buffer = Buffer.alloc(READ_SIZE);
-      for (let at = 0; at < size; ) {
-        const got = readSync(file, buffer, 0, Math.min(READ_SIZE, size - at), offset + at);
-        if (got === 0) return;
-        yield buffer.subarray(0, got);
-        at += got;
-      }
-    } finally {
-      closeSync(file);
-    }
+    file = openSync(part.path, READ_SAFELY);
   } catch (error) {
-    throw error instanceof AirgapError ? error : asDiskError(error, path);
+    throw asDiskError(error, part.path);
+  }
+  try {
+    yield* piecesOf(file, part, Buffer.alloc(READ_SIZE));
+  } finally {
+    closeSync(file);
   }
 }

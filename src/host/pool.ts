@@ -10,7 +10,7 @@ import { AirgapError } from "../errors.js";
 import type { CheckerOptions } from "./blob.js";
 import { type Job, type JobResult, JobRunner, type Task, TOO_LARGE } from "./jobs.js";
 import { makeNarPipe } from "./nar-pipe.js";
-import { batchesOf, splitJobs, workOf } from "./schedule.js";
+import { batchesOf, largestFirst, splitJobs, workOf } from "./schedule.js";
 import { WORKER_MARKER, type WorkerAnswer, type WorkerStart, type WorkerTask } from "./worker.js";
 
 /** One worker needs about 60 MB, and more than this many no disk can feed. */
@@ -173,9 +173,7 @@ export class WorkerPool {
     const batches = batchesOf(jobs, pairs);
     await this.#runBatches({ ...common, setup, pairs, batches, isAlone: false });
     if (large.length === 0) return;
-    // The largest first, as before.
-    large.sort((a, b) => workOf(jobs[b]!) - workOf(jobs[a]!) || a - b);
-    const alone = large.map((index) => [index]);
+    const alone = largestFirst(jobs, large).map((index) => [index]);
     const wide = { hashParts, largeWindows: true };
     await this.#runBatches({ ...common, setup: wide, pairs: [], batches: alone, isAlone: true });
   }

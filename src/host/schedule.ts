@@ -13,17 +13,20 @@ export function workOf(job: Job): number {
   return job.kind === "disk" ? job.narSize : job.file.size;
 }
 
+/** Indices of jobs in the order of their work; of those with the same, the first comes first. */
+export function largestFirst(jobs: readonly Job[], indices: Iterable<number>): number[] {
+  return [...indices].sort((a, b) => workOf(jobs[b]!) - workOf(jobs[a]!) || a - b);
+}
+
 /** Indices of jobs but for those of `without`, the largest first; small ones share a batch. */
 export function batchesOf(jobs: readonly Job[], without: readonly number[] = []): number[][] {
-  const work = jobs.map(workOf);
   const left = new Set(jobs.keys());
   for (const index of without) left.delete(index);
-  const order = [...left].sort((a, b) => work[b]! - work[a]! || a - b);
   const batches: number[][] = [];
   let bytes = 0;
-  for (const index of order) {
+  for (const index of largestFirst(jobs, left)) {
     const last = batches.at(-1);
-    const size = work[index]!;
+    const size = workOf(jobs[index]!);
     if (last === undefined || last.length === MAX_BATCH_JOBS || bytes + size > MAX_BATCH_BYTES) {
       batches.push([index]);
       bytes = size;
@@ -43,7 +46,7 @@ const SPLIT_TIME = 0.75;
 /** Indices of the blobs that two threads do together, since all is done sooner so. Never more than there are pairs. */
 export function splitJobs(jobs: readonly Job[], threads: number): number[] {
   const work = jobs.map(workOf);
-  const order = [...jobs.keys()].sort((a, b) => work[b]! - work[a]! || a - b);
+  const order = largestFirst(jobs, jobs.keys());
   const isLarge = (index: number) => jobs[index]!.kind === "blob" && work[index]! >= MIN_SPLIT;
   let best: number[] = [];
   let bestTime = timeOf(order, 0, { work, threads });

@@ -164,13 +164,13 @@ export async function invokeNix(
 }
 
 /** Cuts a long list of arguments into pieces that fit on a command line. */
-export function chunkArguments(args: readonly string[]): string[][] {
+export function chunkArguments(args: readonly string[], maxBytes = MAX_ARGUMENT_BYTES): string[][] {
   const chunks: string[][] = [];
   let size = 0;
   for (const arg of args) {
     const bytes = Buffer.byteLength(arg) + 1;
     const last = chunks.at(-1);
-    if (last === undefined || size + bytes > MAX_ARGUMENT_BYTES) {
+    if (last === undefined || size + bytes > maxBytes) {
       chunks.push([arg]);
       size = bytes;
     } else {

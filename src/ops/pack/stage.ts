@@ -5,7 +5,6 @@
 import { existsSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { setImmediate } from "node:timers/promises";
 import { onDiskSync } from "../../bundle/disk.js";
 import { blobName, narinfoName } from "../../bundle/layout.js";
 import { AirgapError, EXIT, fail } from "../../errors.js";
@@ -14,11 +13,15 @@ import { exists, removeTree, withDiskErrors } from "../../host/files.js";
 import { importRounds } from "../../host/import.js";
 import { withLock } from "../../host/lock.js";
 import * as nix from "../../host/nix/index.js";
+import { inTurns } from "../../host/turns.js";
 import { formatHex, formatSri } from "../../nix/hash.js";
 import { type NarInfo, parseNarInfo } from "../../nix/narinfo.js";
 import type { Progress } from "../phase-clock.js";
 import { borrowedNarInfos, isBorrowed } from "./lanes.js";
 import type { PlannedPath } from "./plan.js";
+
+/** Blobs between two reports of progress. */
+const REPORT_EVERY = 200;
 
 export interface Stage {
   /** All of it; removed when the bundle is there. */
@@ -154,17 +157,6 @@ function laneCache({ cache }: Stage, lane: number): string {
   return join(cache, String(lane));
 }
 
-/** Small files handled between two looks at what else there is to do: synchronous, which is far quicker. */
-const AT_ONCE = 200;
-
-async function inTurns<T>(items: Iterable<T>, action: (item: T) => void): Promise<void> {
-  let done = 0;
-  for (const item of items) {
-    if (done++ % AT_ONCE === 0) await setImmediate();
-    action(item);
-  }
-}
-
 /**
  * Takes the blobs over from the caches; in the order of `paths`.
  *
@@ -186,7 +178,7 @@ export async function takeBlobs(
     const blob = formatHex(info.fileHash);
     takeOver(join(cache, info.url), join(stage.bundle, blobName(blob)), info);
     staged.push({ ...path, blob, blobSize: info.fileSize });
-    if (staged.length % AT_ONCE === 0)
+    if (staged.length % REPORT_EVERY === 0)
       progress({ items: staged.length, share: staged.length / paths.length });
   });
   return staged;
