@@ -4,16 +4,17 @@ import { createHash } from "node:crypto";
 import { readdirSync, readFileSync, rmSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { describe, expect, it } from "vitest";
+import { chunkArguments } from "../../src/host/nix/invoke.js";
 import { tempDir } from "../support/bundle.js";
 import { runProgram } from "../support/cli.js";
-import { Content, Random } from "./content.js";
+import { Random } from "../support/random.js";
+import { Content } from "./content.js";
 import { FLAKES, makeFlake } from "./flakes.js";
 import { type Report, withReport } from "./report.js";
 import { judge, peakResult, timeResult } from "./result.js";
 import { spreadSizes } from "./sources.js";
 import { formatTable } from "./table.js";
 import { median, parseTimes, type Sample, takeTurns } from "./timing.js";
-import { chunk } from "./workbench.js";
 
 const ROOT = resolve(import.meta.dirname, "../..");
 
@@ -176,8 +177,8 @@ function digest(dir: string): string {
 
 describe("paths on a command line", () => {
   it("are cut into as few pieces as fit", () => {
-    expect(chunk(["aa", "bb", "cc"], 6)).toEqual([["aa", "bb"], ["cc"]]);
-    expect(chunk([])).toEqual([]);
+    expect(chunkArguments(["aa", "bb", "cc"], 6)).toEqual([["aa", "bb"], ["cc"]]);
+    expect(chunkArguments([])).toEqual([]);
   });
 });
 

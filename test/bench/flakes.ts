@@ -2,10 +2,11 @@
  * The flakes that are packed, restored and compared, each a git repository with what it fetches beside it. The same
  * folder and scale give the same revisions and bytes every time; a folder that is complete is left as it is.
  */
-import { execFileSync } from "node:child_process";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { Content, Random } from "./content.js";
+import { commitAll } from "../support/git.js";
+import { Random } from "../support/random.js";
+import { Content } from "./content.js";
 import { spreadSizes, treeOf, writeNarFile, writePlainFile } from "./sources.js";
 
 export const FLAKES = ["large", "small", "huge"] as const;
@@ -29,7 +30,7 @@ export function makeFlake(name: FlakeName, dir: string, scale: number): string {
   const parts = MAKERS[name]({ flake, fetched: join(dir, "fetched"), scale, content: contentOf() });
   writeFileSync(join(flake, "parts.json"), `${JSON.stringify(parts, null, 1)}\n`);
   copyFileSync(join(ROOT, "test/bench", `${name}.nix`), join(flake, "flake.nix"));
-  commit(flake);
+  commitAll(flake, "Make the benchmark's flake");
   writeFileSync(seal, recipe);
   return url;
 }
@@ -122,22 +123,4 @@ let made: Content | undefined;
 function contentOf(): Content {
   made ??= new Content(SEED);
   return made;
-}
-
-/** The same files give the same revision. */
-function commit(flake: string): void {
-  const who = { NAME: "Bench", EMAIL: "bench@example.invalid", DATE: "2024-03-01T12:00:00Z" };
-  const env: NodeJS.ProcessEnv = {
-    PATH: process.env["PATH"],
-    GIT_CONFIG_NOSYSTEM: "1",
-    HOME: "/nonexistent",
-  };
-  for (const [field, value] of Object.entries(who)) {
-    env[`GIT_AUTHOR_${field}`] = value;
-    env[`GIT_COMMITTER_${field}`] = value;
-  }
-  const git = (...args: string[]) => execFileSync("git", ["-C", flake, ...args], { env });
-  git("-c", "init.defaultBranch=main", "init", "-q", "--template=");
-  git("add", "--all");
-  git("commit", "-q", "-m", "Make the benchmark's flake");
 }

@@ -1,11 +1,12 @@
 /** What is compared with what: each part gives the rows of one goal. */
 import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
+import { chunkArguments } from "../../src/host/nix/invoke.js";
 import type { FlakeName } from "./flakes.js";
 import { type Goal, peakResult, type Result, timeResult } from "./result.js";
 import { scale } from "./scale.js";
 import { type Arm, runTimed, takeTurns } from "./timing.js";
-import { type Bundle, chunk, type Workbench } from "./workbench.js";
+import type { Bundle, Workbench } from "./workbench.js";
 
 export type Part = (bench: Workbench) => Promise<Result[]>;
 
@@ -106,8 +107,8 @@ function nixPack(bench: Workbench, { ref, document }: Bundle, out: string) {
   const { derivations, others } = storePathsOf(document);
   return [
     bench.nix("flake", "archive", ...to, ref),
-    ...chunk(others).map((paths) => bench.nix("copy", ...to, ...paths)),
-    ...chunk(derivations).map((paths) => bench.nix("copy", "--derivation", ...to, ...paths)),
+    ...chunkArguments(others).map((paths) => bench.nix("copy", ...to, ...paths)),
+    ...chunkArguments(derivations).map((paths) => bench.nix("copy", "--derivation", ...to, ...paths)),
   ];
 }
 
@@ -149,8 +150,10 @@ function nixRestore(bench: Workbench, { directory, document }: Bundle, store: st
   const trust = ["--option", "trusted-public-keys", bench.publicKey];
   const { derivations, others } = storePathsOf(document);
   return [
-    ...chunk(others).map((paths) => bench.nix("copy", ...ends, ...trust, ...paths)),
-    ...chunk(derivations).map((paths) => bench.nix("copy", "--derivation", ...ends, ...trust, ...paths)),
+    ...chunkArguments(others).map((paths) => bench.nix("copy", ...ends, ...trust, ...paths)),
+    ...chunkArguments(derivations).map((paths) =>
+      bench.nix("copy", "--derivation", ...ends, ...trust, ...paths),
+    ),
   ];
 }
 

@@ -6,7 +6,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { formatPublicKey } from "../../src/nix/signature.js";
 import type { CliOptions } from "../support/cli.js";
-import { measuredCli } from "../support/measure.js";
+import { type Measured, measuredCli } from "../support/measure.js";
 import { makeNixpkgs, scaledNixpkgs } from "../support/scale/nixpkgs.js";
 import { CAN_HAVE_PRIVATE_NIX, PrivateNix } from "../support/scale/private-nix.js";
 import { makeSparseFlake, makeSparseRelease } from "../support/scale/sparse.js";
@@ -71,13 +71,11 @@ class Curves {
       readonly options?: CliOptions;
     },
   ): Promise<void> {
-    const { axis, x, exits = [YES], options = {} } = about;
-    const { code, stderr, seconds, own } = await measuredCli([...args, "--quiet"], options);
-    if (!exits.includes(code ?? -1))
-      throw new Error(`${args.join(" ")}: exit ${code}\n${stderr.slice(-4000)}`);
+    const { axis, x, exits, options = {} } = about;
+    const { seconds, ownPeak } = await run(args, options, exits);
     const key = `${axis} ${name}`;
     const curve = this.#points.get(key) ?? { name, axis, points: [] };
-    curve.points.push({ x, seconds, peakMB: (own.peak * 1024 ** 2) / 1e6 });
+    curve.points.push({ x, seconds, peakMB: (ownPeak * 1024 ** 2) / 1e6 });
     this.#points.set(key, curve);
   }
 }
@@ -148,8 +146,14 @@ async function byFlake(curves: Curves, share: number): Promise<void> {
   }
 }
 
-/** What is not measured. */
-async function run(args: readonly string[], options: CliOptions): Promise<void> {
-  const { code, stderr } = await measuredCli([...args, "--quiet"], options);
-  if (code !== YES) throw new Error(`${args.join(" ")}: exit ${code}\n${stderr.slice(-4000)}`);
+/** @throws Error of an exit that is none of `exits` */
+async function run(
+  args: readonly string[],
+  options: CliOptions,
+  exits: readonly number[] = [YES],
+): Promise<Measured> {
+  const measured = await measuredCli([...args, "--quiet"], options);
+  const { code, stderr } = measured;
+  if (!exits.includes(code ?? -1)) throw new Error(`${args.join(" ")}: exit ${code}\n${stderr.slice(-4000)}`);
+  return measured;
 }

@@ -11,7 +11,8 @@ import {
   narRegularClose,
   narRegularOpen,
 } from "../../src/nix/nar-writer.js";
-import type { Content, ContentKind, Random } from "./content.js";
+import type { Random } from "../support/random.js";
+import type { Content, ContentKind } from "./content.js";
 
 export type Tree =
   | {

@@ -1,6 +1,6 @@
 /** Runs programs from the outside and tells what they took; and compares several ways to do one thing, taking turns. */
 import { execFileSync, spawn } from "node:child_process";
-import { childrenOf, sumOver } from "../support/measure.js";
+import { childrenOf, peakOf } from "../support/measure.js";
 
 export interface Command {
   readonly argv: readonly string[];
@@ -98,7 +98,7 @@ export function runTimed(
     let peak = 0;
     const look = () => {
       // The shell stands for itself: what it started is asked for.
-      for (const pid of childrenOf(child.pid!)) peak = Math.max(peak, sumOver(pid, "status", HIGH_WATER));
+      for (const pid of childrenOf(child.pid!)) peak = Math.max(peak, peakOf(pid));
     };
     const timer = watchMemory ? setInterval(look, POLL_MS) : undefined;
     let seconds = 0;
@@ -118,9 +118,6 @@ export function runTimed(
     });
   });
 }
-
-/** The kernel's own record of the most that a process had, in KiB. */
-const HIGH_WATER = /^VmHWM:\s+(\d+) kB$/m;
 
 /** User and system seconds of the children, the second line of what `times` prints. */
 export function parseTimes(text: string): number {

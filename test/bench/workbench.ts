@@ -156,18 +156,3 @@ function aboutOf({ totals }: BundleDocument): string {
       : `${(totals.narBytes / 1e9).toFixed(1)} GB`;
   return `${totals.paths} paths, ${bytes}`;
 }
-
-/** A list of arguments in pieces that fit on a command line: Nix 2.8 takes paths in no other way. */
-export function chunk(args: readonly string[], maxBytes = 100_000): string[][] {
-  const chunks: string[][] = [];
-  let size = maxBytes;
-  for (const arg of args) {
-    if (size + arg.length + 1 > maxBytes) {
-      chunks.push([]);
-      size = 0;
-    }
-    chunks.at(-1)!.push(arg);
-    size += arg.length + 1;
-  }
-  return chunks;
-}

@@ -9,6 +9,7 @@ import { validatePackReport } from "../../src/generated/report-validators.js";
 import type { BundleDocument, ErrorReport, PackReport, VerifyReport } from "../../src/generated/types.js";
 import { type CliOptions, cli, cliJson } from "../support/cli.js";
 import { type Fixtures, makeFixtures, nixEnvironment, SYSTEM } from "../support/fixtures.js";
+import { commitAll } from "../support/git.js";
 
 let dir: string;
 let fixtures: Fixtures;
@@ -258,15 +259,7 @@ function shellDerivation(script: string): string {
 
 function dirtyFlake(): string {
   const folder = flakeOf("dirty", shellDerivation("echo 1 > $out"));
-  const git = (...args: string[]) =>
-    execFileSync(
-      "git",
-      ["-C", folder, "-c", "user.name=Test", "-c", "user.email=test@example.invalid", ...args],
-      { stdio: "pipe" },
-    );
-  git("init", "-q");
-  git("add", "flake.nix");
-  git("commit", "-qm", "Start");
+  commitAll(folder, "Start");
   flakeOf("dirty", shellDerivation("echo 2 > $out"));
   return folder;
 }

@@ -41,9 +41,12 @@ async function ask<Report>(
   options: CliOptions = {},
 ): Promise<Report> {
   const env = { ...(options.env ?? process.env), PATH: nix.path };
-  const { code, stdout, stderr, own }: Measured = await measuredCli([...args, "--json"], { ...options, env });
+  const { code, stdout, stderr, ownPeak }: Measured = await measuredCli([...args, "--json"], {
+    ...options,
+    env,
+  });
   expect({ code, stderr: code === 0 ? "" : `${stderr}${stdout}` }).toEqual({ code: 0, stderr: "" });
-  expect(own.peak).toBeLessThan(maxPeak);
+  expect(ownPeak).toBeLessThan(maxPeak);
   return JSON.parse(stdout) as Report;
 }
 

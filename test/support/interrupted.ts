@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
 import { type CliOptions, type Outcome, RELEASE } from "./cli.js";
+import { Random } from "./random.js";
 
 /** When to end it. */
 export type Point =
@@ -153,12 +154,6 @@ function lastPhase(stderr: string): string {
 
 /** A sequence that can be had again from its seed: numbers from 0 to 1. */
 export function randomFrom(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    // mulberry32
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
+  const random = new Random(seed);
+  return () => random.unit();
 }

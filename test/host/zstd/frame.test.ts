@@ -1,12 +1,8 @@
-import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import * as fc from "fast-check";
 import { expect, it } from "vitest";
 import { checkHeader, FrameEnd, wantsLargeWindow } from "../../../src/host/zstd/frame.js";
-
-function zstd(content: Uint8Array, ...options: string[]): Buffer {
-  return execFileSync("zstd", ["-q", "-c", ...options], { input: content, maxBuffer: 2 ** 30 });
-}
+import { zstd } from "../../support/zstd.js";
 
 it("finds the end of a frame by its blocks, however the bytes are cut, and takes nothing after it", () => {
   const contents = [

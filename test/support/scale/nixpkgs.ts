@@ -3,12 +3,12 @@
  * one root needs every package. Evaluation reads a folder's listing and a file for each, as nixpkgs does. Builders are one `echo`
  * of the host's shell, so that the real Nix builds thousands of them in minutes.
  */
-import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { hashPath } from "../../../src/host/disk-nar.js";
 import { SYSTEM } from "../fixtures.js";
+import { commitAll } from "../git.js";
 import { type Graph, softwareGraph, type Unit } from "./graph.js";
 
 export interface NixpkgsSize {
@@ -47,7 +47,7 @@ export function makeNixpkgs(dir: string, size: NixpkgsSize): StandIn {
   writeAll(join(dir, "sources"), fetched);
   const product = join(dir, "product");
   writeAll(product, productFiles(dir));
-  commit(product);
+  commitAll(product, "Add the product");
   // The flake, its input and the builder; the root and each unit with derivation and output; sources; patches.
   return { ref: `git+file://${product}`, paths: 3 + 2 * (units + 1) + 2 * sources + patches };
 }
@@ -162,32 +162,4 @@ function productFiles(dir: string): Files {
 `,
     ],
   ];
-}
-
-const DATE = "2024-03-01T12:00:00Z";
-
-/** Makes a folder a git repository of one commit. */
-export function commit(dir: string): void {
-  const git = (...args: string[]) =>
-    execFileSync(
-      "git",
-      ["-C", dir, "-c", "core.hooksPath=/dev/null", "-c", "commit.gpgSign=false", ...args],
-      {
-        env: {
-          PATH: process.env["PATH"],
-          GIT_CONFIG_NOSYSTEM: "1",
-          GIT_CONFIG_GLOBAL: "/dev/null",
-          GIT_AUTHOR_NAME: "Fixture",
-          GIT_AUTHOR_EMAIL: "fixture@example.invalid",
-          GIT_AUTHOR_DATE: DATE,
-          GIT_COMMITTER_NAME: "Fixture",
-          GIT_COMMITTER_EMAIL: "fixture@example.invalid",
-          GIT_COMMITTER_DATE: DATE,
-        },
-        stdio: ["ignore", "ignore", "inherit"],
-      },
-    );
-  git("init", "-q", "--template=", ".");
-  git("add", "--all");
-  git("commit", "-q", "-m", "Add the product");
 }

@@ -8,10 +8,10 @@ import { join } from "node:path";
 import { formatSri, hashFromDigest } from "../../../src/nix/hash.js";
 import { narHeader, narRegularClose, narRegularOpen } from "../../../src/nix/nar-writer.js";
 import { SYSTEM } from "../fixtures.js";
+import { commitAll } from "../git.js";
 import { addFetched, type LargeNar } from "../large-nar.js";
 import { makeRelease, type Release } from "../release.js";
 import { FrameWriter } from "./frame.js";
-import { commit } from "./nixpkgs.js";
 
 /** Of a whole, the largest half of it, the next a quarter: so that two threads end together, whatever the size. */
 const SHARES = [1 / 2, 1 / 4, 1 / 8, 1 / 8];
@@ -77,6 +77,6 @@ export function makeSparseFlake(dir: string, bytes: number): string {
 }
 `,
   );
-  commit(dir);
+  commitAll(dir, "Add the product");
   return `git+file://${dir}`;
 }
