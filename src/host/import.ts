@@ -1,9 +1,23 @@
-/** Brings store paths through a gate into a store, in batches. Which ones, in which order, is decided by the caller. */
+/** Brings store paths through a gate into a store, several batches side by side. Which ones is decided by the caller. */
+import pLimit from "p-limit";
 import type { Gate } from "./gate.js";
-import { type CopyEvent, copy, type NixContext } from "./nix/index.js";
+import { ImportSchedule, isOfSmall } from "./import-schedule.js";
+import { inLanes, type Task } from "./lanes.js";
+import { type CopyEvent, copy, type NixContext, openStore } from "./nix/index.js";
+
+export interface ImportOptions {
+  /** As `nix --store` takes it. */
+  readonly store: string;
+  /** How many Nixes at a time, at most; the batch after theirs is being staged meanwhile. */
+  readonly lanes: number;
+  /** Hears how it goes, in which lane. */
+  readonly onEvent: (event: CopyEvent, lane: number) => void;
+  /** Hears which paths the store has now. */
+  readonly onImported?: (storePaths: readonly string[]) => void;
+}
 
 /**
- * `storePaths`: in dependency order. Paths that are valid already are left as they are. `onEvent` hears how it goes.
+ * `storePaths`: in dependency order; what else they refer to is there. Paths that are valid already are left as they are.
  *
  * @throws AirgapError NIX_FAILED where Nix refuses one; what `Gate.stage` throws
  */
@@ -11,38 +25,33 @@ export async function importPaths(
   nix: NixContext,
   gate: Gate,
   storePaths: readonly string[],
-  { store, onEvent }: { readonly store: string; readonly onEvent: (event: CopyEvent) => void },
+  { store, lanes, onEvent, onImported }: ImportOptions,
 ): Promise<void> {
-  const importing = { ...nix, options: { ...nix.options, "trusted-public-keys": gate.publicKey } };
-  for (const round of importRounds(storePaths, gate)) {
-    for (const batch of gate.batches(round)) {
-      await gate.stage(batch, (blob, bytes) => onEvent({ type: "staged", blob, bytes }));
-      await copy(importing, batch, { from: gate.url, to: store, onEvent });
-    }
-  }
-}
-
-/**
- * Nix 2.8 cannot take .drv files and other paths in one call, so they go in turns: first what refers to no .drv, then
- * .drv files, then what refers to those, and so on; seldom more than two rounds.
- */
-export function importRounds(
-  storePaths: readonly string[],
-  { referencesOf }: Pick<Gate, "referencesOf">,
-): string[][] {
-  const rounds: string[][] = [];
-  const roundOf = new Map<string, number>();
-  for (const path of storePaths) {
-    const parity = path.endsWith(".drv") ? 1 : 0;
-    let round = parity;
-    for (const reference of referencesOf(path)) {
-      // A reference of the other kind is in a round of the other parity, so one more is ours again.
-      const before = reference === path ? undefined : roundOf.get(reference);
-      if (before !== undefined) round = Math.max(round, before % 2 === parity ? before : before + 1);
-    }
-    roundOf.set(path, round);
-    while (rounds.length <= round) rounds.push([]);
-    rounds[round]!.push(path);
-  }
-  return rounds.filter((paths) => paths.length > 0);
+  const options = { ...nix.options, "trusted-public-keys": gate.publicKey };
+  const schedule = new ImportSchedule(gate.schedulePaths(storePaths));
+  const [copying, writing] = [pLimit(lanes), pLimit(1)];
+  const next = (): Task | null => {
+    const batch = schedule.begin();
+    if (batch === null) return null;
+    const names = batch.map(({ storePath }) => storePath);
+    return async (lane, signal) => {
+      await gate.stage(names, (blob, bytes) => onEvent({ type: "staged", blob, bytes }, lane));
+      const copyBatch = () =>
+        copying(() =>
+          copy({ ...nix, options, signal }, names, {
+            from: gate.url,
+            to: store,
+            recursive: false,
+            onEvent: (event) => onEvent(event, lane),
+          }),
+        );
+      await (isOfSmall(batch) ? writing(copyBatch) : copyBatch());
+      await gate.unstage(names);
+      schedule.end(batch);
+      onImported?.(names);
+    };
+  };
+  // Two Nixes that make the same store hinder each other.
+  await openStore(nix, store);
+  await inLanes(lanes + 1, nix.signal, next);
 }

@@ -4,8 +4,9 @@
  */
 import type { Finding } from "../errors.js";
 import type { Path } from "../generated/types.js";
+import type { DiskJob, JobResult } from "../host/jobs.js";
 import { type NixContext, pathInfo } from "../host/nix/index.js";
-import { defaultThreads, runJobs } from "../host/pool.js";
+import { defaultThreads, runJobs, WorkerPool } from "../host/pool.js";
 import { realPath, type TargetStore } from "../host/store.js";
 import type { Context } from "./context.js";
 import type { PhaseTotals, Progress } from "./phase-clock.js";
@@ -27,15 +28,61 @@ export async function checkOnDisk(
   progress: Progress,
 ): Promise<Finding[]> {
   const hashes = await hashOnDisk(store, paths, context, progress);
-  const findings: Finding[] = [];
-  for (const { storePath, narHash } of paths) {
-    const actual = hashes.get(storePath);
-    if (actual === undefined)
-      findings.push({ code: "STORE_PATH_ABSENT", subject: storePath, expected: narHash });
-    else if (actual !== narHash)
-      findings.push({ code: "STORE_CONTENT", subject: storePath, expected: narHash, actual });
+  return paths.flatMap((path) => differenceOf(path, hashes.get(path.storePath)));
+}
+
+/** As `checkOnDisk`, of paths that come by and by. Must be closed. */
+export class DiskCheck {
+  readonly #store: TargetStore;
+  readonly #pool: WorkerPool;
+  readonly #onChecked: (path: Path, findings: readonly Finding[]) => void;
+  readonly #runs: Promise<unknown>[] = [];
+  readonly #findings: Finding[] = [];
+
+  constructor(
+    store: TargetStore,
+    context: Context,
+    onChecked: (path: Path, findings: readonly Finding[]) => void,
+  ) {
+    this.#store = store;
+    this.#pool = new WorkerPool(context);
+    this.#onChecked = onChecked;
   }
-  return findings;
+
+  /** Begins to check these. */
+  add(paths: readonly Path[]): void {
+    const jobs = new Map(paths.map((path) => [jobOf(this.#store, path), path]));
+    const onResult = (job: DiskJob, result: JobResult<DiskJob>): void => {
+      const path = jobs.get(job)!;
+      const findings = differenceOf(path, result?.narHash);
+      this.#findings.push(...findings);
+      this.#onChecked(path, findings);
+    };
+    const run = this.#pool.run([...jobs.keys()], { onResult });
+    // A failure is for `finish` to throw.
+    run.catch(() => {});
+    this.#runs.push(run);
+  }
+
+  /** The findings on all that was added, by store path. @throws AirgapError DISK, FILE_TYPE, INTERRUPTED */
+  async finish(): Promise<Finding[]> {
+    await Promise.all(this.#runs);
+    return this.#findings.sort((a, b) => (a.subject! < b.subject! ? -1 : 1));
+  }
+
+  close(): Promise<void> {
+    return this.#pool.close();
+  }
+}
+
+function jobOf(store: TargetStore, { storePath, narSize }: Pick<Path, "storePath" | "narSize">): DiskJob {
+  return { kind: "disk", path: realPath(store, storePath), narSize };
+}
+
+function differenceOf({ storePath, narHash }: Path, actual: string | undefined): Finding[] {
+  const about = { subject: storePath, expected: narHash };
+  if (actual === undefined) return [{ code: "STORE_PATH_ABSENT", ...about }];
+  return actual === narHash ? [] : [{ code: "STORE_CONTENT", ...about, actual }];
 }
 
 /**
@@ -81,11 +128,7 @@ export async function hashOnDisk(
   progress: Progress,
 ): Promise<Map<string, string>> {
   const { workerEntry, signal, threads } = context;
-  const jobs = paths.map(({ storePath, narSize }) => ({
-    kind: "disk" as const,
-    path: realPath(store, storePath),
-    narSize,
-  }));
+  const jobs = paths.map((path) => jobOf(store, path));
   const foreseen = jobs.map((job) => ({
     key: job,
     bytes: job.narSize,

@@ -1,5 +1,5 @@
 /**
- * How far a copy by Nix is. Nix says when it begins a path and when it ends it; how far it is in between follows from
+ * How far a copy by Nix is, and the check of what it copied. Nix says when it begins a path and when it ends it; how far it is in between follows from
  * the bytes that its process has moved, which is all that Nix 2.8 lets one see.
  */
 import type { CopyEvent } from "../host/nix/index.js";
@@ -18,6 +18,8 @@ export interface CopyCosts {
   readonly perPath: number;
   /** Bytes that Nix moves for each of a NAR. */
   readonly moves: number;
+  /** Where each path is checked after its copy: what that costs, for each byte and for the path. */
+  readonly check?: { readonly perByte: number; readonly perPath: number };
 }
 
 /** One Nix after the other. */
@@ -31,24 +33,25 @@ interface Lane {
 export class CopyProgress {
   readonly #work: Workload<string>;
   readonly #paths: ReadonlyMap<string, CopiedPath>;
-  readonly #moves: number;
+  readonly #costs: CopyCosts;
   readonly #byBlob = new Map<string, CopiedPath>();
-  readonly #lanes: readonly Lane[];
+  readonly #lanes = new Map<number, Lane>();
   #last: string | undefined;
+  /** How many paths Nix has ended, right or wrong. */
+  copied = 0;
 
-  /** `lanes`: how many Nixes copy side by side. */
-  constructor(paths: readonly CopiedPath[], { perPath, moves }: CopyCosts, lanes = 1) {
-    this.#lanes = Array.from({ length: lanes }, () => ({ running: new Set(), settled: 0, moved: 0 }));
-    this.#moves = moves;
+  /** `threads`: how many Nixes copy side by side. */
+  constructor(paths: readonly CopiedPath[], costs: CopyCosts, threads = 1) {
+    this.#costs = costs;
     this.#paths = new Map(paths.map((path) => [path.storePath, path]));
     for (const path of paths) if (path.staged !== undefined) this.#byBlob.set(path.staged.blob, path);
-    const jobs = paths.map(({ storePath, narSize, staged }) => ({
-      key: storePath,
-      bytes: narSize,
-      cost: narSize + (staged?.cost ?? 0) + perPath,
+    const jobs = paths.map((path) => ({
+      key: path.storePath,
+      bytes: path.narSize,
+      cost: this.#costOfCopy(path) + this.#costOfCheck(path),
     }));
     // Nix 2.8 copies one after the other; newer ones side by side, in an order of their own that keeps all threads busy.
-    this.#work = new Workload(jobs, lanes);
+    this.#work = new Workload(jobs, threads);
   }
 
   get totals(): Workload<string>["totals"] {
@@ -61,7 +64,8 @@ export class CopyProgress {
 
   /** Whether it told something new. `lane`: which Nix it is from. */
   take(event: CopyEvent, lane = 0): boolean {
-    const from = this.#lanes[lane]!;
+    const from = this.#lanes.get(lane) ?? { running: new Set(), settled: 0, moved: 0 };
+    this.#lanes.set(lane, from);
     if (event.type === "staged") {
       this.#stage(event);
     } else if (event.type === "moved") this.#move(from, event.bytes);
@@ -69,6 +73,21 @@ export class CopyProgress {
     else if (event.type === "finished" && event.kind === "copy") this.#end(from, event.subject);
     else return false;
     return event.type !== "started";
+  }
+
+  /** A path that was copied is checked, too. */
+  check(storePath: string): void {
+    this.#work.end(storePath);
+    this.#last = storePath;
+  }
+
+  #costOfCopy({ narSize, staged }: CopiedPath): number {
+    return narSize + (staged?.cost ?? 0) + this.#costs.perPath;
+  }
+
+  #costOfCheck({ narSize }: CopiedPath): number {
+    const { check } = this.#costs;
+    return check === undefined ? 0 : check.perByte * narSize + check.perPath;
   }
 
   #stage({ blob, bytes }: Extract<CopyEvent, { type: "staged" }>): void {
@@ -87,9 +106,10 @@ export class CopyProgress {
     const path = this.#paths.get(storePath);
     if (path === undefined) return;
     lane.running.delete(path);
-    lane.settled += path.narSize * this.#moves;
-    this.#work.end(storePath);
-    this.#last = storePath;
+    lane.settled += path.narSize * this.#costs.moves;
+    this.copied += 1;
+    if (this.#costs.check === undefined) this.check(storePath);
+    else this.#work.advance(storePath, path.narSize, this.#costOfCopy(path));
   }
 
   /** `bytes`: of one process, from its start. */
@@ -97,7 +117,7 @@ export class CopyProgress {
     if (bytes < lane.moved) lane.settled = 0; // the next process
     lane.moved = bytes;
     let open = 0;
-    for (const { narSize } of lane.running) open += narSize * this.#moves;
+    for (const { narSize } of lane.running) open += narSize * this.#costs.moves;
     // More than what runs can have taken was the database's, or was moved twice.
     lane.settled = Math.max(lane.settled, bytes - open);
     const part = open === 0 ? 0 : Math.max(0, bytes - lane.settled) / open;

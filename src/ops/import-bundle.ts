@@ -9,7 +9,7 @@ import type { BlobJob } from "../host/blob.js";
 import type { Gate } from "../host/gate.js";
 import { importPaths } from "../host/import.js";
 import type { CopyEvent, NixContext } from "../host/nix/index.js";
-import { runJobs } from "../host/pool.js";
+import { defaultThreads, runJobs } from "../host/pool.js";
 import type { Context } from "./context.js";
 import { CopyProgress } from "./copy-progress.js";
 import type { VerifiedBundle } from "./verify/verified-bundle.js";
@@ -19,13 +19,17 @@ const COST_OF_PATH = 352 * 1024;
 /** And what its blob costs, where it is copied out of a tar first. */
 const COST_OF_STAGED = 24 * 1024;
 
+/** And what hashing it afterwards costs. */
+const COST_OF_CHECK = { perByte: 0.4, perPath: 48 * 1024 };
+
 export interface Importing {
   readonly nix: NixContext;
   readonly gate: Gate;
   /** As `nix --store` takes it. */
   readonly store: string;
   readonly context: Context;
-  readonly onEvent: (event: CopyEvent) => void;
+  readonly onEvent: (event: CopyEvent, lane: number) => void;
+  readonly onImported?: (storePaths: readonly string[]) => void;
 }
 
 /**
@@ -37,11 +41,16 @@ export interface Importing {
 export async function importBundle(
   bundle: VerifiedBundle,
   paths: readonly Path[],
-  { nix, gate, store, context, onEvent }: Importing,
+  { nix, gate, store, context, onEvent, onImported }: Importing,
 ): Promise<Finding[]> {
   try {
     const storePaths = paths.map(({ storePath }) => storePath);
-    await importPaths(nix, gate, storePaths, { store, onEvent });
+    await importPaths(nix, gate, storePaths, {
+      store,
+      lanes: lanesOf(context),
+      onEvent,
+      ...(onImported === undefined ? {} : { onImported }),
+    });
     return [];
   } catch (error) {
     if (!(error instanceof AirgapError)) throw error;
@@ -55,14 +64,26 @@ export async function importBundle(
 const CHANGED =
   "The medium gives other bytes than when it was verified: copy the bundle to another one, and verify it there.";
 
-/** Of an import that has not begun. */
-export function importProgress({ medium }: VerifiedBundle, paths: readonly Path[]): CopyProgress {
+/** More Nixes keep no disk busier. */
+const MAX_LANES = 8;
+
+function lanesOf({ threads }: Context): number {
+  return Math.min(threads ?? defaultThreads(), MAX_LANES);
+}
+
+/** Of an import that has not begun. `isChecked`: whether what is imported is checked on disk by and by. */
+export function importProgress(
+  { medium }: VerifiedBundle,
+  paths: readonly Path[],
+  { context, isChecked }: { readonly context: Context; readonly isChecked: boolean },
+): CopyProgress {
   const copied = paths.map(({ storePath, narSize, blob, blobSize }) => {
     const staged =
       medium.kind === "tar" ? { staged: { blob, size: blobSize, cost: blobSize + COST_OF_STAGED } } : {};
     return { storePath, narSize, ...staged };
   });
-  return new CopyProgress(copied, { perPath: COST_OF_PATH, moves: 1 });
+  const costs = { perPath: COST_OF_PATH, moves: 1, ...(isChecked ? { check: COST_OF_CHECK } : {}) };
+  return new CopyProgress(copied, costs, lanesOf(context));
 }
 
 /** What is wrong with the blobs now. */

@@ -245,15 +245,15 @@ class Run {
 
   async #import(paths: readonly Path[], { bundle, scratch, nix, gate }: BuildParts): Promise<Finding[]> {
     if (paths.length === 0) return [];
-    const copied = importProgress(bundle, paths);
+    const copied = importProgress(bundle, paths, { context: this.#context, isChecked: false });
     return this.#clock.phase("import", copied.totals, (progress) =>
       importBundle(bundle, paths, {
         nix,
         gate,
         store: scratch.store.uri,
         context: this.#context,
-        onEvent(event) {
-          if (copied.take(event)) progress(copied.done);
+        onEvent(event, lane) {
+          if (copied.take(event, lane)) progress(copied.done);
         },
       }),
     );

@@ -25,7 +25,7 @@ import { realPath, resolveStore, type TargetStore } from "../host/store.js";
 import { withStoreLock } from "../host/store-lock.js";
 import type { PublicKey } from "../nix/signature.js";
 import { formatTime } from "../time.js";
-import { checkOnDisk, checkRecords, totalsOf } from "./check-disk.js";
+import { checkOnDisk, checkRecords, DiskCheck, totalsOf } from "./check-disk.js";
 import type { Context } from "./context.js";
 import { gateTo } from "./gate-paths.js";
 import { importBundle, importProgress } from "./import-bundle.js";
@@ -195,51 +195,55 @@ class Run {
       name,
       paths.map(({ storePath }) => storePath),
     );
-    const { missing } = plan;
-    const changed = missing.length > 0 ? await this.#import(bundle, plan, nix, tempDir) : [];
-    if (changed.length > 0) {
-      // Nix also says of what it refused that it was done.
-      const invalid = await invalidPaths(
-        nix,
-        missing.map(({ storePath }) => storePath),
-        this.#store.uri,
-      );
-      this.#imported = missing.length - invalid.size;
-      return changed;
-    }
-    const wrongAfter = await this.#check("check on disk", missing);
-    if (wrongAfter.length > 0) return this.#withRepair(wrongAfter, bundle, nix);
+    const findings = plan.missing.length > 0 ? await this.#import(bundle, plan, nix, tempDir) : [];
+    if (findings.length > 0) return findings;
     await roots.commit();
     await dropRepair(this.#store);
     this.#gcRoots = roots.path;
     return [];
   }
 
-  /** The findings are those of a medium that changed. */
-  async #import(
+  /** Checks on disk what the store has by then, while the rest is imported. */
+  #import(
     bundle: VerifiedBundle,
-    plan: RestorePlan,
+    { missing }: RestorePlan,
     nix: NixContext,
     tempDir: string,
   ): Promise<Finding[]> {
-    const { missing } = plan;
-    const gate = await this.#clock.phase("open the gate", {}, () =>
-      gateTo(bundle, join(tempDir, "gate"), this.#context.signal),
-    );
-    const copied = importProgress(bundle, missing);
-    return this.#clock.phase("import", copied.totals, (progress) =>
-      importBundle(bundle, missing, {
-        nix,
-        gate,
-        store: this.#store.uri,
-        context: this.#context,
-        onEvent: (event) => {
-          if (!copied.take(event)) return;
-          this.#imported = copied.done.items;
-          progress(copied.done);
-        },
-      }),
-    );
+    const context = this.#context;
+    const byName = new Map(missing.map((path) => [path.storePath, path]));
+    const work = importProgress(bundle, missing, { context, isChecked: true });
+    return this.#clock.phase("import", work.totals, async (progress) => {
+      const check = new DiskCheck(this.#store, context, ({ storePath }, wrong) => {
+        work.check(storePath);
+        if (wrong.length === 0) this.#checked += 1;
+        progress(work.done);
+      });
+      try {
+        const changed = await importBundle(bundle, missing, {
+          nix,
+          gate: await gateTo(bundle, join(tempDir, "gate"), context.signal),
+          store: this.#store.uri,
+          context,
+          onEvent: (event, lane) => {
+            if (!work.take(event, lane)) return;
+            this.#imported = work.copied;
+            progress(work.done);
+          },
+          onImported: (names) => check.add(names.map((name) => byName.get(name)!)),
+        });
+        if (changed.length > 0) {
+          // Nix also says of what it refused that it was done.
+          const invalid = await invalidPaths(nix, [...byName.keys()], this.#store.uri);
+          this.#imported = missing.length - invalid.size;
+          return changed;
+        }
+        const wrong = await check.finish();
+        return wrong.length > 0 ? await this.#withRepair(wrong, bundle, nix) : [];
+      } finally {
+        await check.close();
+      }
+    });
   }
 
   async #check(phase: string, paths: readonly Path[]): Promise<Finding[]> {

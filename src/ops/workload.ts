@@ -14,6 +14,8 @@ export interface ForeseenJob<K> {
 
 /** Part of a thread's time that a job takes, for its place to matter: smaller ones fill what gaps there are. */
 const LARGE = 0.05;
+/** Part of a thread's time below which a job is never looked at: there may be thousands that have begun. */
+const TINY = 0.001;
 
 interface Begun {
   readonly bytes: number;
@@ -29,6 +31,8 @@ export class Workload<K> {
   readonly #ended = new Set<K>();
   /** What is done of jobs that have begun and not ended. */
   readonly #begun = new Map<K, Begun>();
+  /** Those of them that are not tiny. */
+  readonly #running = new Set<K>();
   /** The first in `#order` that may have neither begun nor ended. */
   #first = 0;
   /** Thread-time that all takes, and wall time. */
@@ -65,6 +69,7 @@ export class Workload<K> {
     if (job === undefined || this.#ended.has(key)) return;
     this.#count(key, job);
     this.#begun.delete(key);
+    this.#running.delete(key);
     this.#ended.add(key);
   }
 
@@ -79,13 +84,15 @@ export class Workload<K> {
     this.#doneBytes += now.bytes - before.bytes;
     this.#doneCost += now.cost - before.cost;
     this.#begun.set(key, now);
+    const { cost: whole } = this.#jobs.get(key)!;
+    if (whole > (this.#cost / this.#threads) * TINY) this.#running.add(key);
   }
 
   /** No thread can help another with its job, so that the last large ones may outlast all others together. */
   #timeLeft(): number {
     const even = (this.#cost - this.#doneCost) / this.#threads;
     if (this.#threads === 1) return even;
-    const loads = [...this.#begun].map(([key, { cost }]) => this.#jobs.get(key)!.cost - cost);
+    const loads = [...this.#running].map((key) => this.#jobs.get(key)!.cost - this.#begun.get(key)!.cost);
     while (loads.length < this.#threads) loads.push(0);
     for (const cost of this.#waiting(even * LARGE)) {
       const free = loads.indexOf(Math.min(...loads));

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { removeTree } from "../../src/host/files.js";
-import { type GatePath, MAX_BATCH_BYTES, makeGate } from "../../src/host/gate.js";
+import { type GatePath, makeGate } from "../../src/host/gate.js";
 import { importPaths } from "../../src/host/import.js";
 import { type CopyEvent, invalidPaths } from "../../src/host/nix/index.js";
 import { siteNix } from "../../src/host/nix/site.js";
@@ -20,15 +20,15 @@ let gates = 0;
 const newDir = (name: string) => join(dir, `${name}-${gates++}`);
 
 /** An input-addressed path, whose blob lies in a file together with others. */
-function path(n: number, blobs: { file: string; offset: number }, size?: number): GatePath {
+function path(n: number, blobs: { file: string; offset: number }): GatePath {
   const nar = writeNar({ kind: "regular", executable: false, contents: Buffer.from(`path ${n}`) });
   const blob = compress(nar);
   const sha256 = createHash("sha256").update(blob).digest("hex");
   const { offset } = blobs;
-  if (size === undefined) appendFileSync(blobs.file, blob);
-  blobs.offset += size ?? blob.length;
+  appendFileSync(blobs.file, blob);
+  blobs.offset += blob.length;
   return {
-    blob: { path: blobs.file, offset, size: size ?? blob.length },
+    blob: { path: blobs.file, offset, size: blob.length },
     narInfo: {
       storePath: `/nix/store/${String(n).padStart(32, "0")}-path-${n}`,
       url: `blobs/sha256/${sha256}`,
@@ -43,39 +43,43 @@ function path(n: number, blobs: { file: string; offset: number }, size?: number)
   };
 }
 
-function pathsInOneFile(count: number, size?: number): GatePath[] {
+function pathsInOneFile(count: number): GatePath[] {
   const blobs = { file: newDir("tar"), offset: 5 };
   writeFileSync(blobs.file, "12345");
-  return Array.from({ length: count }, (_, n) => path(n, blobs, size));
+  return Array.from({ length: count }, (_, n) => path(n, blobs));
 }
 
 const nameOf = ({ narInfo }: GatePath) => narInfo.storePath;
 
-describe("batches out of a tar", () => {
-  it("are at most 256 MiB of blobs, unless one blob is more, and keep the order", async () => {
-    const third = Math.ceil(MAX_BATCH_BYTES / 3);
-    const paths = [...pathsInOneFile(7, third)];
-    const large = { ...path(8, { file: "x", offset: 0 }, MAX_BATCH_BYTES * 2) };
-    const all = [...paths.slice(0, 3), large, ...paths.slice(3)];
-    const gate = await makeGate(newDir("gate"), all, { blobs: null, signal });
-    const batches = gate.batches(all.map(nameOf));
-    expect(batches.flat()).toEqual(all.map(nameOf));
-    expect(batches.map((batch) => batch.length)).toEqual([2, 1, 1, 2, 2]);
-  });
+describe("blobs out of a tar", () => {
+  const stagedIn = (gateDir: string) => readdirSync(join(gateDir, "blobs/sha256")).sort();
+  const blobsOf = (paths: readonly GatePath[]) => paths.map(({ narInfo }) => narInfo.url.slice(13)).sort();
 
-  it("have their blobs staged, and those of the batch before gone", async () => {
+  it("are there from the time when they are staged until they are not needed any more", async () => {
     const paths = pathsInOneFile(3);
     const gateDir = newDir("gate");
     const gate = await makeGate(gateDir, paths, { blobs: null, signal });
-    for (const batch of [paths.slice(0, 2), paths.slice(2)]) {
-      await gate.stage(batch.map(nameOf));
-      const staged = readdirSync(join(gateDir, "blobs/sha256"));
-      expect(staged.sort()).toEqual(batch.map(({ narInfo }) => narInfo.url.slice(13)).sort());
-      for (const name of staged) {
-        const bytes = readFileSync(join(gateDir, "blobs/sha256", name));
-        expect(createHash("sha256").update(bytes).digest("hex")).toBe(name);
-      }
+    const [first, second] = [paths.slice(0, 2), paths.slice(2)];
+    await Promise.all([gate.stage(first.map(nameOf)), gate.stage(second.map(nameOf))]);
+    expect(stagedIn(gateDir)).toEqual(blobsOf(paths));
+    for (const name of stagedIn(gateDir)) {
+      const bytes = readFileSync(join(gateDir, "blobs/sha256", name));
+      expect(createHash("sha256").update(bytes).digest("hex")).toBe(name);
     }
+    await gate.unstage(first.map(nameOf));
+    expect(stagedIn(gateDir)).toEqual(blobsOf(second));
+  });
+
+  it("stay while one of the paths that share them needs them", async () => {
+    const [one, other] = pathsInOneFile(2) as [GatePath, GatePath];
+    const same = { ...one, narInfo: { ...one.narInfo, storePath: other.narInfo.storePath } };
+    const gateDir = newDir("gate");
+    const gate = await makeGate(gateDir, [one, same], { blobs: null, signal });
+    await Promise.all([gate.stage([nameOf(one)]), gate.stage([nameOf(same)])]);
+    await gate.unstage([nameOf(one)]);
+    expect(stagedIn(gateDir)).toEqual(blobsOf([one]));
+    await gate.unstage([nameOf(same)]);
+    expect(stagedIn(gateDir)).toEqual([]);
   });
 
   it("stop when told to", async () => {
@@ -93,6 +97,7 @@ it("narinfos are signed by a key of this gate alone, content-addressed ones not 
   const gateDir = newDir("gate");
   const paths = [signed, { ...addressed, narInfo: { ...addressed.narInfo, ca } }];
   const gate = await makeGate(gateDir, paths, { blobs: null, signal });
+  await gate.stage(paths.map(nameOf));
   const other = await makeGate(newDir("gate"), paths, { blobs: null, signal });
   expect(gate.publicKey).not.toBe(other.publicKey);
   const signers = paths.map(({ narInfo }) => {
@@ -124,7 +129,7 @@ describe("the real Nix", () => {
     const onEvent = (event: CopyEvent) => {
       if (event.type === "finished") imported.push(event.subject);
     };
-    await importPaths(nix, gate, [nameOf(paths[0]!)], { store, onEvent });
+    await importPaths(nix, gate, [nameOf(paths[0]!)], { store, lanes: 2, onEvent });
     expect(imported).toEqual([nameOf(paths[0]!)]);
 
     const { blob } = paths[1]!;
@@ -134,7 +139,7 @@ describe("the real Nix", () => {
     writeFileSync(blob.path, changed);
     const swapped = [paths[0]!, { ...paths[1]!, blob: { ...blob, size: other.length } }];
     const second = await makeGate(newDir("gate"), swapped, { blobs: null, signal });
-    await expect(importPaths(nix, second, swapped.map(nameOf), { store, onEvent })).rejects.toThrow(
+    await expect(importPaths(nix, second, swapped.map(nameOf), { store, lanes: 2, onEvent })).rejects.toThrow(
       expect.objectContaining({ code: "BLOB_HASH" }),
     );
     // Of a directory Nix itself reads what is there.
@@ -142,7 +147,7 @@ describe("the real Nix", () => {
     mkdirSync(join(blobs, "sha256"), { recursive: true });
     writeFileSync(join(blobs, paths[1]!.narInfo.url.slice("blobs/".length)), other);
     const third = await makeGate(newDir("gate"), paths, { blobs, signal });
-    await expect(importPaths(nix, third, [nameOf(paths[1]!)], { store, onEvent })).rejects.toThrow(
+    await expect(importPaths(nix, third, [nameOf(paths[1]!)], { store, lanes: 2, onEvent })).rejects.toThrow(
       expect.objectContaining({ code: "NIX_FAILED" }),
     );
     expect(await invalidPaths(nix, paths.map(nameOf), store)).toEqual(new Set([nameOf(paths[1]!)]));
@@ -155,8 +160,8 @@ describe("the real Nix", () => {
     const gate = await makeGate(newDir("gate"), paths, { blobs: null, signal });
     const other = await makeGate(newDir("gate"), paths, { blobs: null, signal });
     const forged = { ...gate, publicKey: other.publicKey };
-    await expect(importPaths(nix, forged, paths.map(nameOf), { store, onEvent: () => {} })).rejects.toThrow(
-      expect.objectContaining({ code: "NIX_FAILED" }),
-    );
+    await expect(
+      importPaths(nix, forged, paths.map(nameOf), { store, lanes: 2, onEvent: () => {} }),
+    ).rejects.toThrow(expect.objectContaining({ code: "NIX_FAILED" }));
   });
 });

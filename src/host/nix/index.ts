@@ -179,6 +179,11 @@ export async function invalidPaths(
   return invalid;
 }
 
+/** Makes a store where there is none, without anything in it. @throws AirgapError NIX_FAILED */
+export async function openStore(nix: NixContext, store: string): Promise<void> {
+  await invokeNix(nix, "nix-store", ["--store", store, "--check-validity"]);
+}
+
 /** Adds a folder as a content-addressed source named like it; its store path. @throws AirgapError NIX_FAILED */
 export async function addPath(nix: NixContext, folder: string, store?: string): Promise<string> {
   const out = await invokeNix(nix, "nix-store", [...(store ? ["--store", store] : []), "--add", folder]);

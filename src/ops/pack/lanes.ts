@@ -35,6 +35,28 @@ export function lanesOf(paths: readonly PlannedPath[], processors: number): Plan
   return lanes;
 }
 
+/**
+ * Nix 2.8 cannot take .drv files and other paths in one call, so they go in turns: first what refers to no .drv, then
+ * .drv files, then what refers to those, and so on; seldom more than two rounds. `lane`: in dependency order.
+ */
+export function copyRounds(lane: readonly Pick<PlannedPath, "storePath" | "references">[]): string[][] {
+  const rounds: string[][] = [];
+  const roundOf = new Map<string, number>();
+  for (const { storePath, references } of lane) {
+    const parity = storePath.endsWith(".drv") ? 1 : 0;
+    let round = parity;
+    for (const reference of references) {
+      // A reference of the other kind is in a round of the other parity, so one more is ours again.
+      const before = reference === storePath ? undefined : roundOf.get(reference);
+      if (before !== undefined) round = Math.max(round, before % 2 === parity ? before : before + 1);
+    }
+    roundOf.set(storePath, round);
+    while (rounds.length <= round) rounds.push([]);
+    rounds[round]!.push(storePath);
+  }
+  return rounds.filter((paths) => paths.length > 0);
+}
+
 /** Where the blob of a path in another lane is said to be: nowhere. */
 const ELSEWHERE = "nar/elsewhere";
 

@@ -10,14 +10,14 @@ import { blobName, narinfoName } from "../../bundle/layout.js";
 import { AirgapError, EXIT, fail } from "../../errors.js";
 import type { Path } from "../../generated/types.js";
 import { exists, removeTree, withDiskErrors } from "../../host/files.js";
-import { importRounds } from "../../host/import.js";
+import { inLanes, type Task } from "../../host/lanes.js";
 import { withLock } from "../../host/lock.js";
 import * as nix from "../../host/nix/index.js";
 import { inTurns } from "../../host/turns.js";
 import { formatHex, formatSri } from "../../nix/hash.js";
 import { type NarInfo, parseNarInfo } from "../../nix/narinfo.js";
 import type { Progress } from "../phase-clock.js";
-import { borrowedNarInfos, isBorrowed } from "./lanes.js";
+import { borrowedNarInfos, copyRounds, isBorrowed } from "./lanes.js";
 import type { PlannedPath } from "./plan.js";
 
 /** Blobs between two reports of progress. */
@@ -104,25 +104,10 @@ export async function fillLanes(
     readonly onEvent: (event: nix.CopyEvent, lane: number) => void;
   },
 ): Promise<void> {
-  // The first failure ends the others.
-  const abort = new AbortController();
-  const onAbort = () => abort.abort();
-  context.signal.addEventListener("abort", onAbort);
-  const failures: unknown[] = [];
-  const fill = async (lane: number): Promise<void> => {
-    try {
-      await fillLane({ ...context, signal: abort.signal }, stage, lanes, { ...options, lane });
-    } catch (error) {
-      failures.push(error);
-      abort.abort();
-    }
-  };
-  try {
-    await Promise.all(lanes.map((_, lane) => fill(lane)));
-  } finally {
-    context.signal.removeEventListener("abort", onAbort);
-  }
-  if (failures.length > 0) throw failures[0];
+  const tasks = lanes.map(
+    (): Task => (lane, signal) => fillLane({ ...context, signal }, stage, lanes, { ...options, lane }),
+  );
+  await inLanes(lanes.length, context.signal, () => tasks.shift() ?? null);
 }
 
 async function fillLane(
@@ -142,9 +127,7 @@ async function fillLane(
   });
   const link = join(tempDir, `lane-${lane}`);
   await withDiskErrors(link, () => symlink(cache, link));
-  const references = new Map(paths.map((path) => [path.storePath, path.references]));
-  const referencesOf = (path: string) => references.get(path) ?? [];
-  for (const round of importRounds([...references.keys()], { referencesOf })) {
+  for (const round of copyRounds(paths)) {
     await nix.copy(context, round, {
       to: `file://${link}?compression=zstd&compression-level=${recipe.compressionLevel}`,
       recursive: false,

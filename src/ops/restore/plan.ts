@@ -1,6 +1,6 @@
 /** What a restore will do: which paths are missing, in which order they come, and how much room they need. */
 import type { BundleDocument, Path } from "../../generated/types.js";
-import { MAX_BATCH_BYTES } from "../../host/gate.js";
+import { maxStaged } from "../../host/import-schedule.js";
 import { dependencyOrder } from "../../nix/closure.js";
 
 /** Room that a path takes besides its NAR: an inode, the database. */
@@ -36,12 +36,10 @@ export function planRestore(
   };
 }
 
-/** Bytes that an import of these paths copies out of a tar at a time; 0 for a directory. */
+/** Most bytes that an import of these paths copies out of a tar at a time; 0 for a directory. */
 export function stagingBytes(paths: readonly Path[], medium: "directory" | "tar"): number {
   if (medium === "directory") return 0;
-  const blobBytes = sum(paths.map(({ blobSize }) => blobSize));
-  const largest = paths.reduce((most, { blobSize }) => Math.max(most, blobSize), 0);
-  return Math.min(blobBytes, Math.max(largest, MAX_BATCH_BYTES));
+  return maxStaged(paths.map(({ blobSize }) => blobSize));
 }
 
 function sum(numbers: readonly number[]): number {

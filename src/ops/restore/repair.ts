@@ -8,6 +8,7 @@ import { shellCommand } from "../../bundle/site-commands.js";
 import type { Finding } from "../../errors.js";
 import { makeTempDir, removeTree, withDiskErrors } from "../../host/files.js";
 import { isUrlSafe } from "../../host/gate.js";
+import { maxStaged, type SchedulePath } from "../../host/import-schedule.js";
 import type { NixContext } from "../../host/nix/index.js";
 import type { TargetStore } from "../../host/store.js";
 import type { Context } from "../context.js";
@@ -37,8 +38,8 @@ export async function withRepair(
   const gate = await gateTo(bundle, dir, context.signal);
   const wrong = findings.flatMap(({ subject }) => (subject === undefined ? [] : [subject]));
   // Of a tar only as much is copied as an import would copy; the next run offers the rest.
-  const batch = gate.batches(wrong)[0] ?? [];
-  await gate.stage(batch);
+  const offered = fitting(gate.schedulePaths(wrong));
+  await gate.stage(offered);
   const buildUsers = nix.options["build-users-group"];
   const settings = {
     ...(buildUsers === undefined ? {} : { "build-users-group": buildUsers }),
@@ -54,10 +55,22 @@ export async function withRepair(
       ...["--repair-path", path],
     ]);
   return findings.map((finding) =>
-    finding.subject !== undefined && batch.includes(finding.subject)
+    finding.subject !== undefined && offered.includes(finding.subject)
       ? { ...finding, hint: `Nothing was overwritten. To repair it run: ${command(finding.subject)}` }
       : { ...finding, hint: "Nothing was overwritten. Repair the others, then restore again." },
   );
+}
+
+/** As many as may be copied at a time. */
+function fitting(paths: readonly SchedulePath[]): string[] {
+  let room = maxStaged(paths.map(({ stagedBytes }) => stagedBytes));
+  const names: string[] = [];
+  for (const { storePath, stagedBytes } of paths) {
+    if (stagedBytes > room) continue;
+    room -= stagedBytes;
+    names.push(storePath);
+  }
+  return names;
 }
 
 /** Takes away what an earlier run kept. @throws AirgapError DISK */

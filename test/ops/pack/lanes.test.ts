@@ -2,7 +2,7 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { narinfoName } from "../../../src/bundle/layout.js";
 import { parseNarInfo } from "../../../src/nix/narinfo.js";
-import { borrowedNarInfos, isBorrowed, lanesOf } from "../../../src/ops/pack/lanes.js";
+import { borrowedNarInfos, copyRounds, isBorrowed, lanesOf } from "../../../src/ops/pack/lanes.js";
 import type { PlannedPath } from "../../../src/ops/pack/plan.js";
 
 const NAR_HASH = `sha256-${Buffer.alloc(32, 7).toString("base64")}`;
@@ -76,5 +76,32 @@ describe("lanes", () => {
     expect(isBorrowed(info)).toBe(true);
     expect([info.storePath, info.references]).toEqual([second.storePath, second.references]);
     expect(borrowedNarInfos(paths, paths).size).toBe(0);
+  });
+});
+
+describe("the calls for one lane", () => {
+  const paths = Object.entries({
+    source: [],
+    output: ["output", "source"],
+    "a.drv": ["source"],
+    "b.drv": ["a.drv", "source"],
+    "keeps-drv": ["b.drv", "output"],
+    "uses-that.drv": ["keeps-drv"],
+  }).map(([storePath, references]) => ({ storePath, references }));
+
+  it("take outputs and .drv files in turns, each after what it refers to", () => {
+    expect(copyRounds(paths)).toEqual([
+      ["source", "output"],
+      ["a.drv", "b.drv"],
+      ["keeps-drv"],
+      ["uses-that.drv"],
+    ]);
+  });
+
+  it("do not count what is in another lane", () => {
+    expect(copyRounds(paths.filter(({ storePath }) => ["b.drv", "output"].includes(storePath)))).toEqual([
+      ["output"],
+      ["b.drv"],
+    ]);
   });
 });
