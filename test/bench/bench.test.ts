@@ -11,7 +11,7 @@ import { Random } from "../support/random.js";
 import { Content } from "./content.js";
 import { FLAKES, makeFlake } from "./flakes.js";
 import { type Report, withReport } from "./report.js";
-import { judge, peakResult, timeResult } from "./result.js";
+import { judge, peakResult, type Result, timeResult } from "./result.js";
 import { spreadSizes } from "./sources.js";
 import { formatTable } from "./table.js";
 import { median, parseTimes, type Sample, takeTurns } from "./timing.js";
@@ -183,22 +183,32 @@ describe("paths on a command line", () => {
 });
 
 describe("docs/performance.md", () => {
+  const page = readFileSync(join(ROOT, "docs/performance.md"), "utf8");
+  const reportOf = (...results: Result[]): Report => ({
+    machine: { cpu: "a CPU", cores: 2, memoryGB: 4, kernel: "Linux", fileSystem: "ext4", load: 0 },
+    node: "v20.0.0",
+    nix: "nix (Nix) 2.8.0",
+    program: "0.0.0",
+    runs: 3,
+    scale: 1,
+    results,
+  });
+  const compared = peakResult("memory-huge-tar", "compared", [1e6], 200);
+  const grown = peakResult("memory-paths", "grown", [1e6], 500);
+
   it("keeps what is written by hand", () => {
-    const page = readFileSync(join(ROOT, "docs/performance.md"), "utf8");
-    const report: Report = {
-      machine: { cpu: "a CPU", cores: 2, memoryGB: 4, kernel: "Linux", fileSystem: "ext4", load: 0 },
-      node: "v20.0.0",
-      nix: "nix (Nix) 2.8.0",
-      program: "0.0.0",
-      runs: 3,
-      scale: 1,
-      results: [],
-    };
+    const report = reportOf(compared, grown);
     const made = withReport(page, report);
-    expect(made).toContain("a CPU, 2 cores");
+    expect(made.split("a CPU, 2 cores").length).toBe(3);
     expect(withReport(made, report)).toBe(made);
     expect(made.split("<!--")[0]).toBe(page.split("<!--")[0]);
     expect(made.split("-->").at(-1)).toBe(page.split("-->").at(-1));
+  });
+
+  it("keeps what another run has made of what this one has not measured", () => {
+    const made = withReport(withReport(page, reportOf(compared)), reportOf(grown));
+    expect([made.match(/^\| compared /gm)?.length, made.match(/^\| grown /gm)?.length]).toEqual([1, 1]);
+    expect(withReport(made, reportOf())).toBe(made);
   });
 });
 

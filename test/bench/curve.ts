@@ -12,20 +12,26 @@ export interface Point {
 export interface Curve {
   readonly name: string;
   readonly axis: Axis;
-  /** By x, at least two. */
+  /** By x, at least three. */
   readonly points: readonly Point[];
 }
 
+/** Less than this part of the whole is no growth: no figure of it would mean anything. */
+const MIN_GROWTH = 0.1;
+
+/** More says no more. */
+const MAX_STEEPENING = 99;
+
 /**
- * The power of x with which the seconds grow, by least squares over the logarithms; 1 is a straight line. `start`: what the
- * program takes for nothing at all.
+ * What the last step costs beside all before it, for the same number of paths or bytes: 1 for a straight line, whatever the
+ * command takes for nothing; 2.4 for a square where each of four sizes is twice the one before. 0 for what hardly grows.
  */
-export function exponentOf({ points }: Curve, start: number): number {
-  const logs = points.map(
-    ({ x, seconds }) => [Math.log(x), Math.log(Math.max(seconds - start, 0.001))] as const,
-  );
-  const mean = (values: readonly number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
-  const [meanX, meanY] = [mean(logs.map(([x]) => x)), mean(logs.map(([, y]) => y))];
-  const slope = logs.reduce((sum, [x, y]) => sum + (x - meanX) * (y - meanY), 0);
-  return slope / logs.reduce((sum, [x]) => sum + (x - meanX) ** 2, 0);
+export function steepening({ points }: Curve): number {
+  const [first, before, last] = [points[0], points.at(-2), points.at(-1)];
+  if (first === undefined || before === undefined || last === undefined || first === before)
+    throw new Error("a curve of less than three points");
+  if (last.seconds - first.seconds < MIN_GROWTH * last.seconds) return 0;
+  const slope = (from: Point, to: Point) => (to.seconds - from.seconds) / (to.x - from.x);
+  const [early, late] = [slope(first, before), slope(before, last)];
+  return early * MAX_STEEPENING <= late ? MAX_STEEPENING : Math.max(0, late / early);
 }

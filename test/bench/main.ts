@@ -3,7 +3,7 @@
  * failure; the exit is 1 where something did not run, or a bundle did not verify.
  */
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -50,6 +50,9 @@ async function main(): Promise<number> {
     values.dir === undefined ? mkdtempSync(join(tmpdir(), "nix-airgap-bench-")) : resolve(values.dir);
   const keep = values.keep || values.dir !== undefined;
   const say = (line: string) => console.error(`bench: ${line}`);
+  // So that what is to be removed on exit is.
+  for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+  if (!keep) process.once("exit", () => rmSync(dir, { recursive: true, force: true }));
   let bench: Workbench | undefined;
   try {
     bench = await Workbench.open({ dir, scale: quick ? QUICK_SCALE : 1, node, runs, say });

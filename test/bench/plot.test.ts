@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { type Curve, exponentOf } from "./curve.js";
+import { type Curve, steepening } from "./curve.js";
 import { plotSvg } from "./plot.js";
 
 const SIZES = [2500, 5000, 10_000, 20_000];
@@ -9,23 +9,20 @@ function curve(name: string, axis: Curve["axis"], seconds: (x: number) => number
 }
 
 describe("growth", () => {
-  it("is a power of the size, without what the program takes for nothing", () => {
-    const line = curve("a", "paths", (x) => 0.1 + x / 10_000);
-    const square = curve("b", "paths", (x) => 0.1 + (x / 10_000) ** 2);
-    const constant = curve("c", "paths", () => 0.5);
-    expect(exponentOf(line, 0.1)).toBeCloseTo(1);
-    expect(exponentOf(square, 0.1)).toBeCloseTo(2);
-    expect(exponentOf(constant, 0.1)).toBeCloseTo(0);
-    expect(exponentOf(line, 0)).toBeLessThan(1);
+  it("is what the last step costs beside the one before", () => {
+    expect(steepening(curve("line", "paths", (x) => 0.7 + x / 10_000))).toBeCloseTo(1);
+    expect(steepening(curve("square", "paths", (x) => 0.7 + (x / 10_000) ** 2))).toBeCloseTo(2.4);
+    expect(steepening(curve("both", "paths", (x) => x / 1000 + (x / 10_000) ** 2))).toBeCloseTo(1.156, 3);
   });
 
-  it("is found also where a command takes no longer than the start of the program", () => {
-    expect(
-      exponentOf(
-        curve("d", "paths", () => 0.05),
-        0.1,
-      ),
-    ).toBeCloseTo(0);
+  it("is none where a command takes about as long for any size", () => {
+    expect(steepening(curve("constant", "paths", () => 0.5))).toBe(0);
+    expect(steepening(curve("noise", "paths", (x) => 5 + 0.3 * (x % 3)))).toBe(0);
+  });
+
+  it("is never less for a step before that took no time", () => {
+    const late = curve("late", "paths", (x) => (x === 20_000 ? 9 : 1));
+    expect(steepening(late)).toBe(99);
   });
 });
 

@@ -38,13 +38,35 @@ export function curvesOf({ results }: Report): Curve[] {
   return results.flatMap(({ curve }) => curve ?? []);
 }
 
-const BEGIN = "<!-- made by npm run bench -- --docs -->";
-const END = "<!-- end of what was made -->";
+/** The two parts of the page that are made: beside Nix, and by size. */
+const SECTIONS = {
+  comparisons: ({ id }: Result) => !isOfScale(id),
+  growth: ({ id }: Result) => isOfScale(id),
+};
 
-/** The page with the report between its markers; what is written by hand stays. @throws Error where a marker is missing */
+/** Whether a result is the part `scale`'s. */
+function isOfScale(id: string): boolean {
+  return id.startsWith("growth-") || id === "memory-paths";
+}
+
+/**
+ * The page with the report between its markers, as far as it has results for them; all else stays.
+ *
+ * @throws Error where a marker is missing
+ */
 export function withReport(page: string, report: Report): string {
-  const [before, rest] = page.split(BEGIN);
-  const after = rest?.split(END)[1];
-  if (after === undefined) throw new Error(`docs/performance.md lacks ${BEGIN} and ${END}`);
-  return `${before}${BEGIN}\n\n${formatReport(report)}\n\n${END}${after}`;
+  let made = page;
+  for (const [section, isIn] of Object.entries(SECTIONS)) {
+    const results = report.results.filter(isIn);
+    const [begin, end] = [
+      `<!-- ${section}: made by npm run bench -- --docs -->`,
+      `<!-- end of ${section} -->`,
+    ];
+    const [before, rest] = made.split(begin);
+    const after = rest?.split(end)[1];
+    if (after === undefined) throw new Error(`docs/performance.md lacks ${begin} and ${end}`);
+    if (results.length > 0)
+      made = `${before}${begin}\n\n${formatReport({ ...report, results })}\n\n${end}${after}`;
+  }
+  return made;
 }

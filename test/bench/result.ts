@@ -1,12 +1,12 @@
 /** What was measured, beside what was wanted. Pure. */
-import { type Curve, exponentOf } from "./curve.js";
+import { type Axis, type Curve, steepening } from "./curve.js";
 import { median, type Sample } from "./timing.js";
 
-/** What a figure counts; a ratio has none, and a power neither. */
-export type Unit = "s" | "MB" | "power";
+/** What a figure counts; a ratio has none. */
+export type Unit = "s" | "MB" | "times";
 
-/** Of a line that is straight, with what the clock adds. */
-const MAX_POWER = 1.15;
+/** Of a line that is straight, with what the machine adds. Of a square it were 2.4. */
+const MAX_STEEPENING = 1.25;
 
 export interface Goal {
   /** What must not be exceeded: the ratio, or where it stands alone the figure of ours. */
@@ -36,7 +36,7 @@ export interface Result {
   readonly ratio: number | null;
   readonly goal: Goal | null;
   readonly verdict: Verdict | null;
-  /** What a power was found from. */
+  /** What the figure was found from. */
   readonly curve?: Curve;
 }
 
@@ -78,17 +78,23 @@ export function peakResult(id: string, what: string, peaks: readonly number[], l
   return resultOf({ id, what, unit: "MB", ours, against: null, goal: { of: "ours", limit: limitMB } });
 }
 
-/** How straight a line is: time grows with the size to a power that is hardly above 1. `start`: seconds for nothing at all. */
-export function curveResult(curve: Curve, start: number): Result {
-  const power = exponentOf(curve, start);
+/** How straight a line is: see `steepening`. */
+export function curveResult(curve: Curve): Result {
+  const value = steepening(curve);
   const last = curve.points.at(-1)!;
-  const ours: Side = { label: "power", values: [power], median: power, cpuSeconds: null };
-  const what = `${curve.name}: growth to ${last.x} ${curve.axis} (${last.seconds.toFixed(1)} s, ${Math.round(last.peakMB)} MB)`;
-  const goal: Goal = { of: "ours", limit: MAX_POWER };
+  const ours: Side = { label: "last step", values: [value], median: value, cpuSeconds: null };
+  const figures = `${last.seconds.toFixed(1)} s, ${Math.round(last.peakMB)} MB`;
+  const what = `${curve.name}, up to ${sizeOf(last.x, curve.axis)}: ${figures}`;
+  const goal: Goal = { of: "ours", limit: MAX_STEEPENING };
   return {
-    ...resultOf({ id: `growth-${curve.axis}-${curve.name}`, what, unit: "power", ours, against: null, goal }),
+    ...resultOf({ id: `growth-${curve.axis}-${curve.name}`, what, unit: "times", ours, against: null, goal }),
     curve,
   };
+}
+
+/** "20,000 paths", "100.0 GB". */
+export function sizeOf(x: number, axis: Axis): string {
+  return axis === "paths" ? `${x.toLocaleString("en-US")} paths` : `${(x / 1e9).toFixed(1)} GB`;
 }
 
 function timeSide({ label, samples }: Measured): Side {

@@ -13,7 +13,9 @@ import { makeSparseFlake, makeSparseRelease } from "../support/scale/sparse.js";
 import { makeSyntheticRelease } from "../support/scale/synthetic.js";
 import { packerKey, writeRelease } from "../support/write-release.js";
 import type { Axis, Curve, Point } from "./curve.js";
-import { curveResult, peakResult, type Result } from "./result.js";
+import { curveResult, peakResult, type Result, sizeOf } from "./result.js";
+import { figure } from "./table.js";
+import { median } from "./timing.js";
 import type { Workbench } from "./workbench.js";
 
 const SHARES = [1 / 8, 1 / 4, 1 / 2, 1];
@@ -27,30 +29,48 @@ const YES = 0;
 /** A disk without room for it: refused before anything is written. */
 const NO_SPACE = 22;
 
+/** What takes longer runs once. */
+const LONG_SECONDS = 10;
+const MAX_RUNS = 3;
+
 const TRUST = ["--public-key", formatPublicKey(packerKey.publicKey)];
 
 export async function scale(bench: Workbench): Promise<Result[]> {
-  const curves = new Curves();
-  const { seconds: start } = await measuredCli(["--help"]);
+  const curves = new Curves(bench);
+  if (!CAN_HAVE_PRIVATE_NIX)
+    bench.options.say("pack is left out: it takes root, and a Nix that is not in /nix");
   for (const share of SHARES) {
-    bench.options.say(`scale ${share}`);
     const at = share * bench.options.scale;
     await byPaths(bench, curves, Math.round(at * PATHS));
     await byBytes(bench, curves, Math.round(at * BYTES));
-    if (CAN_HAVE_PRIVATE_NIX) await byFlake(curves, at);
+    if (CAN_HAVE_PRIVATE_NIX) {
+      await bySparseFlake(curves, Math.round(at * PACKED_BYTES));
+      await byFlake(curves, at);
+    }
   }
-  const most = curves.of("verify, directory", "paths").points.at(-1)!;
-  return [
-    peakResult("memory-paths", `memory of verify, ${most.x} paths`, [most.peakMB * 1e6], MEMORY_GOAL_MB),
-    ...curves.all.map((curve) => curveResult(curve, start)),
-  ];
+  const { x, peakMB } = curves.of("verify, directory", "paths").points.at(-1)!;
+  const what = `memory of verify, ${sizeOf(x, "paths")}`;
+  return [peakResult("memory-paths", what, [peakMB * 1e6], MEMORY_GOAL_MB), ...curves.all.map(curveResult)];
+}
+
+interface Measuring {
+  readonly axis: Axis;
+  readonly x: number;
+  /** Default: 0 only. */
+  readonly exits?: readonly number[];
+  readonly options?: CliOptions;
 }
 
 class Curves {
+  readonly #bench: Workbench;
   readonly #points = new Map<
     string,
     { readonly name: string; readonly axis: Axis; readonly points: Point[] }
   >();
+
+  constructor(bench: Workbench) {
+    this.#bench = bench;
+  }
 
   get all(): Curve[] {
     return [...this.#points.values()];
@@ -60,22 +80,23 @@ class Curves {
     return this.#points.get(`${axis} ${name}`)!;
   }
 
-  /** @throws Error of an exit that is none of `exits` */
+  /** `args`: of each run. @throws Error of an exit that is none of `exits` */
   async measure(
     name: string,
-    args: readonly string[],
-    about: {
-      readonly axis: Axis;
-      readonly x: number;
-      readonly exits?: readonly number[];
-      readonly options?: CliOptions;
-    },
+    args: () => readonly string[],
+    { axis, x, exits, options }: Measuring,
   ): Promise<void> {
-    const { axis, x, exits, options = {} } = about;
-    const { seconds, ownPeak } = await run(args, options, exits);
+    const { runs, node, say } = this.#bench.options;
+    const all: Measured[] = [];
+    do all.push(await run(args(), { ...options, node }, exits));
+    while (all.length < Math.min(runs, MAX_RUNS) && all[0]!.seconds < LONG_SECONDS);
+    const seconds = median(all.map((each) => each.seconds));
+    const peakMB = (Math.max(...all.map(({ ownPeak }) => ownPeak)) * 1024 ** 2) / 1e6;
+    const refused = all[0]!.code === NO_SPACE ? ", which the disk has no room for" : "";
+    say(`${name}, ${sizeOf(x, axis)}${refused}: ${figure(seconds, "s")}, ${figure(peakMB, "MB")}`);
     const key = `${axis} ${name}`;
     const curve = this.#points.get(key) ?? { name, axis, points: [] };
-    curve.points.push({ x, seconds, peakMB: (ownPeak * 1024 ** 2) / 1e6 });
+    curve.points.push({ x, seconds, peakMB });
     this.#points.set(key, curve);
   }
 }
@@ -84,19 +105,18 @@ async function byPaths(bench: Workbench, curves: Curves, x: number): Promise<voi
   const directory = bench.scratch("synthetic");
   const tar = await writeRelease(directory, makeSyntheticRelease(x), { form: "tar" });
   const about = { axis: "paths", x } as const;
+  const newStore = () => ["--store", bench.scratch("store")];
   for (const [form, bundle] of [
     ["directory", directory],
     ["tar", tar],
   ] as const) {
-    const store = bench.scratch("store");
-    await curves.measure(`verify, ${form}`, ["verify", bundle, ...TRUST], about);
-    await curves.measure(`restore, ${form}`, ["restore", bundle, ...TRUST, "--store", store], about);
-    await bench.discard(join(store, ".."), 0);
+    await curves.measure(`verify, ${form}`, () => ["verify", bundle, ...TRUST], about);
+    await curves.measure(`restore, ${form}`, () => ["restore", bundle, ...TRUST, ...newStore()], about);
   }
-  const store = bench.scratch("store");
-  await curves.measure("restore --dry-run", ["restore", tar, ...TRUST, "--store", store, "--dry-run"], about);
-  await curves.measure("rebuild --dry-run", ["rebuild", tar, ...TRUST, "--dry-run"], about);
-  await curves.measure("inspect", ["inspect", tar], about);
+  const dryRun = () => ["restore", tar, ...TRUST, ...newStore(), "--dry-run"];
+  await curves.measure("restore --dry-run", dryRun, about);
+  await curves.measure("rebuild --dry-run", () => ["rebuild", tar, ...TRUST, "--dry-run"], about);
+  await curves.measure("inspect", () => ["inspect", tar], about);
   await bench.discard(join(directory, ".."), 0);
 }
 
@@ -104,28 +124,18 @@ async function byBytes(bench: Workbench, curves: Curves, x: number): Promise<voi
   const directory = bench.scratch("sparse");
   await writeRelease(directory, makeSparseRelease(x));
   const about = { axis: "bytes", x } as const;
-  const store = bench.scratch("store");
-  await curves.measure("verify", ["verify", directory, ...TRUST], about);
-  await curves.measure("restore --dry-run", ["restore", directory, ...TRUST, "--store", store, "--dry-run"], {
-    ...about,
-    exits: [YES, NO_SPACE],
-  });
-  await curves.measure("inspect", ["inspect", directory], about);
+  await curves.measure("verify", () => ["verify", directory, ...TRUST], about);
+  const dryRun = () => ["restore", directory, ...TRUST, "--store", bench.scratch("store"), "--dry-run"];
+  await curves.measure("restore --dry-run", dryRun, { ...about, exits: [YES, NO_SPACE] });
+  await curves.measure("inspect", () => ["inspect", directory], about);
   await bench.discard(join(directory, ".."), 0);
-  if (!CAN_HAVE_PRIVATE_NIX) return;
+}
+
+async function bySparseFlake(curves: Curves, x: number): Promise<void> {
   const machine = new PrivateNix();
   try {
-    const bytes = Math.round((x / BYTES) * PACKED_BYTES);
-    const ref = makeSparseFlake(machine.path("flake"), bytes);
-    const pack = ["pack", ref, "--product", "sparse", "--release", "1", "--tier", "build"];
-    const { options } = machine;
-    // What is built first is Nix's time, not ours.
-    await run([...pack, "--dry-run"], options);
-    await curves.measure("pack", [...pack, "--out", machine.path("sparse.tar")], {
-      axis: "bytes",
-      x: bytes,
-      options,
-    });
+    const ref = makeSparseFlake(machine.path("flake"), x);
+    await packIn(machine, { curves, name: "pack", ref, tier: "build", about: { axis: "bytes", x } });
   } finally {
     machine.remove();
   }
@@ -135,15 +145,34 @@ async function byFlake(curves: Curves, share: number): Promise<void> {
   const machine = new PrivateNix();
   try {
     mkdirSync(machine.path("flake"));
-    const { ref, paths } = makeNixpkgs(machine.path("flake"), scaledNixpkgs(share));
-    const pack = ["pack", ref, "--product", "stock", "--release", "1", "--tier", "source"];
-    const about = { axis: "paths", x: paths, options: machine.options } as const;
-    await run([...pack, "--dry-run"], machine.options);
-    await curves.measure("pack --dry-run, like nixpkgs", [...pack, "--dry-run"], about);
-    await curves.measure("pack, like nixpkgs", [...pack, "--out", machine.path("stock.tar")], about);
+    const { ref, paths: x } = makeNixpkgs(machine.path("flake"), scaledNixpkgs(share));
+    const about = { axis: "paths", x } as const;
+    await packIn(machine, { curves, name: "pack, like nixpkgs", ref, tier: "source", about });
   } finally {
     machine.remove();
   }
+}
+
+interface Packing {
+  readonly curves: Curves;
+  readonly name: string;
+  readonly ref: string;
+  readonly tier: "build" | "source";
+  readonly about: Measuring;
+}
+
+async function packIn(machine: PrivateNix, { curves, name, ref, tier, about }: Packing): Promise<void> {
+  const pack = ["pack", ref, "--product", "scale", "--release", "1", "--tier", tier];
+  const { options } = machine;
+  // What is built first is Nix's time, not ours.
+  await run([...pack, "--dry-run"], options);
+  let packed = 0;
+  const dryRun = () => [...pack, "--dry-run"];
+  await curves.measure(name.replace("pack", "pack --dry-run"), dryRun, { ...about, options });
+  await curves.measure(name, () => [...pack, "--out", machine.path(`${packed++}.tar`)], {
+    ...about,
+    options,
+  });
 }
 
 /** @throws Error of an exit that is none of `exits` */

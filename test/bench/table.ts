@@ -28,7 +28,7 @@ function side({ median, cpuSeconds }: Side, unit: Unit): string {
 
 /** Three digits that mean something. */
 export function figure(value: number, unit: Unit): string {
-  if (unit === "power") return value.toFixed(2);
+  if (unit === "times") return value.toFixed(2);
   if (unit === "MB") return `${Math.round(value)} MB`;
   if (value < 1) return `${Math.round(value * 1000)} ms`;
   return `${value.toFixed(value < 10 ? 2 : 1)} s`;

@@ -20,6 +20,8 @@ export interface CliOptions {
   readonly input?: string;
   /** Put before the program: `unshare`, test/support/site, … */
   readonly wrap?: readonly string[];
+  /** The Node.js that runs it; default: that of the tests. */
+  readonly node?: string;
   /** Ends the program without warning after so many milliseconds. */
   readonly killAfter?: number;
   /** Told the process id as soon as there is one. */
@@ -28,7 +30,8 @@ export interface CliOptions {
 
 export function cli(args: readonly string[], options: CliOptions = {}): Promise<Outcome> {
   if (!existsSync(RELEASE)) throw new Error(`${RELEASE} is missing: run bin/setup, or npm run release`);
-  return runProgram([...(options.wrap ?? []), process.execPath, RELEASE, ...args], options);
+  const { wrap = [], node = process.execPath } = options;
+  return runProgram([...wrap, node, RELEASE, ...args], options);
 }
 
 /** With `--json`: the document on stdout. */
@@ -60,9 +63,12 @@ export function runProgram(
     const timer =
       killAfter === undefined ? undefined : setTimeout(() => process.kill(-child.pid!, "SIGKILL"), killAfter);
     if (child.pid !== undefined) onStart?.(child.pid);
+    const onExit = () => process.kill(-child.pid!, "SIGKILL");
+    if (child.pid !== undefined) process.once("exit", onExit);
     child.on("error", reject);
     child.on("close", (code) => {
       clearTimeout(timer);
+      process.off("exit", onExit);
       done({ code, stdout: Buffer.concat(out).toString(), stderr: Buffer.concat(err).toString() });
     });
   });

@@ -19,7 +19,11 @@ export class PrivateNix {
   /** What runs the program with this Nix. */
   readonly options: CliOptions & { readonly env: NodeJS.ProcessEnv };
 
+  /** Also where a test or the benchmark is interrupted. */
+  readonly #onExit = () => this.remove();
+
   constructor() {
+    process.once("exit", this.#onExit);
     const env = nixEnvironment(this.path("env"));
     appendFileSync(join(env["NIX_CONF_DIR"]!, "nix.conf"), "max-jobs = auto\nfsync-metadata = false\n");
     mkdirSync(this.path("nix"));
@@ -33,6 +37,7 @@ export class PrivateNix {
   }
 
   remove(): void {
+    process.off("exit", this.#onExit);
     execFileSync("chmod", ["-R", "u+w", this.dir]); // Nix stores are read-only
     rmSync(this.dir, { recursive: true, force: true });
   }
