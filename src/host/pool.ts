@@ -36,6 +36,8 @@ export interface RunOptions<J extends Job> {
   readonly onResult?: (job: J, result: JobResult<J>) => void;
   /** Called while a large job runs: so many bytes of its NAR are done. */
   readonly onProgress?: (job: J, narBytes: number) => void;
+  /** Whether to do these before what was asked for earlier. */
+  readonly isUrgent?: boolean;
 }
 
 /** As many threads as a pool has unless told. */
@@ -68,6 +70,7 @@ interface Run {
   readonly batches: (readonly number[])[];
   /** Whether one thread alone may do them. */
   readonly isAlone: boolean;
+  readonly isUrgent: boolean;
   /** Handed out or not, not yet answered. */
   left: number;
   readonly settle: (index: number, result: Outcome) => void;
@@ -112,13 +115,14 @@ export class WorkerPool {
   }
 
   /**
-   * Does all jobs; the results stand in the order of the jobs. Runs may overlap: those begun first are done first.
+   * Does all jobs; the results stand in the order of the jobs. Runs may overlap: those begun first are done
+   * first, but for urgent ones.
    *
    * @throws INTERRUPTED on abort; what the first failing job throws (DISK, FILE_TYPE); a plain Error, hence a bug,
    * where a worker dies. The pool is of no more use then.
    */
   async run<J extends Job>(jobs: readonly J[], options: RunOptions<J> = {}): Promise<JobResult<J>[]> {
-    const { hashParts = [], onResult, onProgress } = options;
+    const { hashParts = [], onResult, onProgress, isUrgent = false } = options;
     const results = new Array<JobResult<J>>(jobs.length);
     const settle = (index: number, result: JobResult): void => {
       // A runner answers each kind of job with the result of that kind.
@@ -130,7 +134,7 @@ export class WorkerPool {
     const bytes = jobs.reduce((sum, job) => sum + workOf(job), 0);
     const isSmall = jobs.length < SMALL_RUN_JOBS && bytes <= SMALL_RUN_BYTES;
     if (isSmall && this.#threads.length === 0) await this.#runHere(jobs, hashParts, settle);
-    else await this.#runOnThreads(jobs, hashParts, { settle, advance });
+    else await this.#runOnThreads(jobs, hashParts, { settle, advance, isUrgent });
     return results;
   }
 
@@ -160,14 +164,20 @@ export class WorkerPool {
   async #runOnThreads(
     jobs: readonly Job[],
     hashParts: readonly string[],
-    { settle, advance }: { settle: (index: number, result: JobResult) => void; advance: Run["advance"] },
+    {
+      settle,
+      advance,
+      isUrgent,
+    }: Pick<Run, "advance" | "isUrgent"> & {
+      readonly settle: (index: number, result: JobResult) => void;
+    },
   ): Promise<void> {
     const large: number[] = [];
     const settleOrKeep = (index: number, result: Outcome): void => {
       if (result === TOO_LARGE) large.push(index);
       else settle(index, result);
     };
-    const common = { jobs, advance, settle: settleOrKeep };
+    const common = { jobs, advance, isUrgent, settle: settleOrKeep };
     const setup = { hashParts, largeWindows: false };
     const pairs = splitJobs(jobs, this.threads);
     const batches = batchesOf(jobs, pairs);
@@ -189,7 +199,8 @@ export class WorkerPool {
       this.#open.add(run);
       this.#addThreads(isAlone ? 1 : left);
       for (const index of pairs) this.#handOutPair(run, index);
-      if (batches.length > 0) this.#runs.push(run);
+      if (batches.length > 0 && run.isUrgent) this.#runs.unshift(run);
+      else if (batches.length > 0) this.#runs.push(run);
       for (const thread of this.#threads) this.#feed(thread);
     });
   }

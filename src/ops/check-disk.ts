@@ -15,6 +15,9 @@ import { Workload } from "./workload.js";
 /** What a path costs beside the bytes of its NAR, in such bytes. */
 const COST_OF_PATH = 128 * 1024;
 
+/** Takes a thread a moment: a second for a gigabyte and a half. */
+const LARGE = 64 * 1024 * 1024;
+
 /** What `progress` counts up to. */
 export function totalsOf(paths: readonly { readonly narSize: number }[]): Required<PhaseTotals> {
   return { items: paths.length, bytes: paths.reduce((sum, { narSize }) => sum + narSize, 0) };
@@ -31,34 +34,48 @@ export async function checkOnDisk(
   return paths.flatMap((path) => differenceOf(path, hashes.get(path.storePath)));
 }
 
+export interface DiskCheckListener {
+  /** So many bytes of a path's NAR are hashed. */
+  readonly onProgress: (path: Path, narBytes: number) => void;
+  readonly onChecked: (path: Path, findings: readonly Finding[]) => void;
+}
+
 /** As `checkOnDisk`, of paths that come by and by. Must be closed. */
 export class DiskCheck {
   readonly #store: TargetStore;
   readonly #pool: WorkerPool;
-  readonly #onChecked: (path: Path, findings: readonly Finding[]) => void;
+  readonly #listener: DiskCheckListener;
   readonly #runs: Promise<unknown>[] = [];
   readonly #findings: Finding[] = [];
 
-  constructor(
-    store: TargetStore,
-    context: Context,
-    onChecked: (path: Path, findings: readonly Finding[]) => void,
-  ) {
+  constructor(store: TargetStore, context: Context, listener: DiskCheckListener) {
     this.#store = store;
     this.#pool = new WorkerPool(context);
-    this.#onChecked = onChecked;
+    this.#listener = listener;
   }
 
-  /** Begins to check these. */
+  /** Begins to check these; large ones first, which take longest by themselves. */
   add(paths: readonly Path[]): void {
+    const isLarge = ({ narSize }: Path) => narSize >= LARGE;
+    this.#check(paths.filter(isLarge), true);
+    this.#check(
+      paths.filter((path) => !isLarge(path)),
+      false,
+    );
+  }
+
+  #check(paths: readonly Path[], isUrgent: boolean): void {
+    if (paths.length === 0) return;
     const jobs = new Map(paths.map((path) => [jobOf(this.#store, path), path]));
     const onResult = (job: DiskJob, result: JobResult<DiskJob>): void => {
       const path = jobs.get(job)!;
       const findings = differenceOf(path, result?.narHash);
       this.#findings.push(...findings);
-      this.#onChecked(path, findings);
+      this.#listener.onChecked(path, findings);
     };
-    const run = this.#pool.run([...jobs.keys()], { onResult });
+    const onProgress = (job: DiskJob, narBytes: number) =>
+      this.#listener.onProgress(jobs.get(job)!, narBytes);
+    const run = this.#pool.run([...jobs.keys()], { onResult, onProgress, isUrgent });
     // A failure is for `finish` to throw.
     run.catch(() => {});
     this.#runs.push(run);

@@ -11,11 +11,15 @@ interface CopiedPath {
   readonly narSize: number;
   /** Where its blob is copied out of a tar first. */
   readonly staged?: { readonly blob: string; readonly size: number; readonly cost: number };
+  /** Paths that are copied before it. */
+  readonly after?: readonly string[];
 }
 
 export interface CopyCosts {
   /** What a path costs beside its bytes, in bytes. */
   readonly perPath: number;
+  /** Whether no two Nixes can do that part side by side. */
+  readonly isSerial?: boolean;
   /** Bytes that Nix moves for each of a NAR. */
   readonly moves: number;
   /** Where each path is checked after its copy: what that costs, for each byte and for the path. */
@@ -49,6 +53,8 @@ export class CopyProgress {
       key: path.storePath,
       bytes: path.narSize,
       cost: this.#costOfCopy(path) + this.#costOfCheck(path),
+      ...(costs.isSerial ? { serial: costs.perPath } : {}),
+      ...(path.after === undefined ? {} : { after: path.after }),
     }));
     // Nix 2.8 copies one after the other; newer ones side by side, in an order of their own that keeps all threads busy.
     this.#work = new Workload(jobs, threads);
@@ -75,8 +81,16 @@ export class CopyProgress {
     return event.type !== "started";
   }
 
+  /** So many bytes of the NAR of a path that was copied are checked. */
+  checking(storePath: string, narBytes: number): void {
+    const path = this.#paths.get(storePath);
+    if (path === undefined) return;
+    const done = (this.#costs.check?.perByte ?? 0) * narBytes;
+    this.#work.advance(storePath, path.narSize, this.#costOfCopy(path) + done);
+  }
+
   /** A path that was copied is checked, too. */
-  check(storePath: string): void {
+  checked(storePath: string): void {
     this.#work.end(storePath);
     this.#last = storePath;
   }
@@ -108,7 +122,7 @@ export class CopyProgress {
     lane.running.delete(path);
     lane.settled += path.narSize * this.#costs.moves;
     this.copied += 1;
-    if (this.#costs.check === undefined) this.check(storePath);
+    if (this.#costs.check === undefined) this.checked(storePath);
     else this.#work.advance(storePath, path.narSize, this.#costOfCopy(path));
   }
 

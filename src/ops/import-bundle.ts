@@ -77,12 +77,17 @@ export function importProgress(
   paths: readonly Path[],
   { context, isChecked }: { readonly context: Context; readonly isChecked: boolean },
 ): CopyProgress {
-  const copied = paths.map(({ storePath, narSize, blob, blobSize }) => {
+  const copied = paths.map(({ storePath, narSize, blob, blobSize, references: after }) => {
     const staged =
       medium.kind === "tar" ? { staged: { blob, size: blobSize, cost: blobSize + COST_OF_STAGED } } : {};
-    return { storePath, narSize, ...staged };
+    return { storePath, narSize, after, ...staged };
   });
-  const costs = { perPath: COST_OF_PATH, moves: 1, ...(isChecked ? { check: COST_OF_CHECK } : {}) };
+  const costs = {
+    perPath: COST_OF_PATH,
+    isSerial: true,
+    moves: 1,
+    ...(isChecked ? { check: COST_OF_CHECK } : {}),
+  };
   return new CopyProgress(copied, costs, lanesOf(context));
 }
 

@@ -214,10 +214,16 @@ class Run {
     const byName = new Map(missing.map((path) => [path.storePath, path]));
     const work = importProgress(bundle, missing, { context, isChecked: true });
     return this.#clock.phase("import", work.totals, async (progress) => {
-      const check = new DiskCheck(this.#store, context, ({ storePath }, wrong) => {
-        work.check(storePath);
-        if (wrong.length === 0) this.#checked += 1;
-        progress(work.done);
+      const check = new DiskCheck(this.#store, context, {
+        onProgress: ({ storePath }, narBytes) => {
+          work.checking(storePath, narBytes);
+          progress(work.done);
+        },
+        onChecked: ({ storePath }, wrong) => {
+          work.checked(storePath);
+          if (wrong.length === 0) this.#checked += 1;
+          progress(work.done);
+        },
       });
       try {
         const changed = await importBundle(bundle, missing, {

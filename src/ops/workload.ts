@@ -10,12 +10,26 @@ export interface ForeseenJob<K> {
   readonly bytes: number;
   /** What its time grows with, in any unit that is the same for all: bytes, and a constant for opening and closing. */
   readonly cost: number;
+  /** The part of it that jobs cannot do side by side. */
+  readonly serial?: number;
+  /** Jobs that must have ended before it begins; unknown ones have. */
+  readonly after?: readonly K[];
 }
 
 /** Part of a thread's time that a job takes, for its place to matter: smaller ones fill what gaps there are. */
 const LARGE = 0.05;
 /** Part of a thread's time below which a job is never looked at: there may be thousands that have begun. */
 const TINY = 0.001;
+
+/** Large jobs whose waiting for others is looked at: as many as fit in a number's bits. */
+const MAX_CHAINS = 30;
+
+/** A large job, and what is left of all that must end before it. */
+interface Chain<K> {
+  readonly key: K;
+  cost: number;
+  serial: number;
+}
 
 interface Begun {
   readonly bytes: number;
@@ -35,6 +49,10 @@ export class Workload<K> {
   readonly #running = new Set<K>();
   /** The first in `#order` that may have neither begun nor ended. */
   #first = 0;
+  readonly #chains: readonly Chain<K>[];
+  /** Of each job the chains that wait for it, a bit for each. */
+  readonly #waitedForBy = new Map<K, number>();
+  #serialLeft: number;
   /** Thread-time that all takes, and wall time. */
   readonly #cost: number;
   readonly #whole: number;
@@ -48,6 +66,8 @@ export class Workload<K> {
     this.#order = [...jobs].sort((a, b) => b.cost - a.cost);
     this.#jobs = new Map(jobs.map((job) => [job.key, job]));
     this.#cost = jobs.reduce((sum, { cost }) => sum + cost, 0);
+    this.#serialLeft = jobs.reduce((sum, { serial = 0 }) => sum + serial, 0);
+    this.#chains = this.#makeChains();
     this.#whole = this.#timeLeft();
     this.totals = { items: jobs.length, bytes: jobs.reduce((sum, { bytes }) => sum + bytes, 0) };
   }
@@ -78,27 +98,70 @@ export class Workload<K> {
     return { items: this.#ended.size, bytes: Math.round(this.#doneBytes), share: this.#share };
   }
 
+  #makeChains(): Chain<K>[] {
+    const isLarge = ({ cost }: ForeseenJob<K>) => cost > (this.#cost / this.#threads) * LARGE;
+    return this.#order
+      .slice(0, MAX_CHAINS)
+      .filter(isLarge)
+      .map(({ key }, i) => {
+        const chain = { key, cost: 0, serial: 0 };
+        const stack = [...(this.#jobs.get(key)!.after ?? [])];
+        for (let before = stack.pop(); before !== undefined; before = stack.pop()) {
+          const job = this.#jobs.get(before);
+          const chains = this.#waitedForBy.get(before) ?? 0;
+          if (job === undefined || before === key || (chains & (1 << i)) !== 0) continue;
+          this.#waitedForBy.set(before, chains | (1 << i));
+          chain.cost += job.cost;
+          chain.serial += job.serial ?? 0;
+          stack.push(...(job.after ?? []));
+        }
+        return chain;
+      });
+  }
+
   #count(key: K, { bytes, cost }: Begun): void {
     const before = this.#begun.get(key) ?? { bytes: 0, cost: 0 };
     const now = { bytes: Math.max(bytes, before.bytes), cost: Math.max(cost, before.cost) };
     this.#doneBytes += now.bytes - before.bytes;
-    this.#doneCost += now.cost - before.cost;
     this.#begun.set(key, now);
+    this.#spend(key, now.cost - before.cost);
     const { cost: whole } = this.#jobs.get(key)!;
     if (whole > (this.#cost / this.#threads) * TINY) this.#running.add(key);
   }
 
-  /** No thread can help another with its job, so that the last large ones may outlast all others together. */
+  #spend(key: K, cost: number): void {
+    const job = this.#jobs.get(key)!;
+    const serial = job.cost === 0 ? 0 : (cost / job.cost) * (job.serial ?? 0);
+    this.#doneCost += cost;
+    this.#serialLeft -= serial;
+    const chains = this.#waitedForBy.get(key) ?? 0;
+    if (chains === 0) return;
+    for (const [i, chain] of this.#chains.entries()) {
+      if ((chains & (1 << i)) === 0) continue;
+      chain.cost -= cost;
+      chain.serial -= serial;
+    }
+  }
+
+  /**
+   * No thread can help another with its job, so that the last large ones may outlast all others together, the more so where
+   * they have to wait for others to end.
+   */
   #timeLeft(): number {
     const even = (this.#cost - this.#doneCost) / this.#threads;
     if (this.#threads === 1) return even;
+    const chains = this.#chains.map(({ key, cost, serial }) => {
+      if (this.#ended.has(key)) return 0;
+      const own = this.#jobs.get(key)!.cost - (this.#begun.get(key)?.cost ?? 0);
+      return Math.max(cost / this.#threads, serial) + own;
+    });
     const loads = [...this.#running].map((key) => this.#jobs.get(key)!.cost - this.#begun.get(key)!.cost);
     while (loads.length < this.#threads) loads.push(0);
     for (const cost of this.#waiting(even * LARGE)) {
       const free = loads.indexOf(Math.min(...loads));
       loads[free] = loads[free]! + cost;
     }
-    return Math.max(even, ...loads);
+    return Math.max(even, this.#serialLeft, ...loads, ...chains);
   }
 
   /** Costs of jobs that have not begun, down to a size; the largest first. */

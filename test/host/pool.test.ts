@@ -68,6 +68,22 @@ const run = (jobs: readonly BlobJob[], options: Partial<PoolOptions & RunOptions
 const many = (job: BlobJob): BlobJob[] => Array.from({ length: 400 }, () => job);
 
 describe("worker pool", () => {
+  it("does what is urgent before what it was asked for earlier", async () => {
+    const pool = new WorkerPool({ workerEntry, signal, threads: 1 });
+    try {
+      const order: string[] = [];
+      const onResult = ({ subject }: BlobJob) => order.push(subject);
+      const jobs = many(blobJob("earlier"));
+      const urgent = [{ ...jobs[0]!, subject: "urgent" }];
+      await Promise.all([pool.run(jobs, { onResult }), pool.run(urgent, { onResult, isUrgent: true })]);
+      expect(order.length).toBe(401);
+      expect(order.indexOf("urgent")).toBeLessThan(399);
+      expect(order.slice(order.indexOf("urgent") + 1)).toContain("earlier");
+    } finally {
+      await pool.close();
+    }
+  });
+
   it("gives results in the order of the jobs, from threads as well as without", async () => {
     const base = [
       blobJob("small", { capture: [""] }),

@@ -64,4 +64,15 @@ describe("the progress of a copy", () => {
       share: expect.closeTo(0.725),
     });
   });
+
+  it("ends a path that is checked afterwards once that is done", () => {
+    const progress = new CopyProgress(paths, { perPath: 0, moves: 1, check: { perByte: 1, perPath: 0 } });
+    const copied = afterEvents(progress, copy("started", "b"), copy("finished", "b"));
+    expect(copied).toEqual({ items: 0, bytes: 900, share: expect.closeTo(0.45) });
+    expect(progress.copied).toBe(1);
+    progress.checking("b", 450);
+    expect(progress.done.share).toBeCloseTo(0.675);
+    progress.checked("b");
+    expect(progress.done).toEqual({ items: 1, bytes: 900, share: expect.closeTo(0.9), detail: "b" });
+  });
 });

@@ -37,6 +37,27 @@ describe("a workload", () => {
     expect(work.done.share).toBeCloseTo(0.5);
   });
 
+  it("knows that a large job has to wait for others, at any depth", () => {
+    const small = [0, 1, 2, 3].map((key) => ({
+      key,
+      bytes: 1,
+      cost: 1,
+      ...(key > 0 ? { after: [key - 1] } : {}),
+    }));
+    const work = new Workload([...small, { key: 9, bytes: 1, cost: 8, after: [3, 9, "unknown"] }], 2);
+    // Two threads do the small ones in 2, and then one of them works for 8.
+    for (const key of [0, 1, 2, 3]) work.end(key);
+    expect(work.done.share).toBeCloseTo(0.2);
+  });
+
+  it("knows what cannot be done side by side", () => {
+    const small = jobs(1, 1, 1, 1).map((job) => ({ ...job, serial: 1 }));
+    const work = new Workload([...small, { key: 9, bytes: 1, cost: 2, after: [0, 1, 2, 3] }], 4);
+    for (const key of [0, 1]) work.end(key);
+    expect(work.done.share).toBeCloseTo(2 / 6);
+    expect(new Workload(small, 4).done.share).toBe(0);
+  });
+
   it("never takes back what it said, and knows no other jobs than its own", () => {
     const work = new Workload(jobs(5, 5), 1);
     work.advance(0, 40);

@@ -2,8 +2,9 @@
 //   node test/support/record-progress.mjs NAME verify|restore|rebuild BUNDLE PUBLIC-KEY [STORE]
 //   node test/support/record-progress.mjs NAME pack FLAKE SECRET-KEY-FILE OUT
 // writes test/vectors/progress/NAME-PHASE.json for each phase that forecasts, and took long enough to be worth one. Those
-// that are there: one path of 3.9 GB beside 5,000 of some 50 kB (mixed), 2,000 of up to 0.6 GB (even), 16,000 of some 6 kB
-// (small), with Nix 2.8 on two idle processors. ext4 is slow for a while after much was deleted: wait, and use new names.
+// that are there: one path of 3.9 GB beside 5,000 of some 50 kB (mixed), 2,000 of up to 0.5 GB beside one that holds all of
+// them (even), 16,000 of some 6 kB (small), of libraries and programs, with Nix 2.8 on two idle processors; pack and restore
+// in /dev/shm: no forecast knows when a disk will make its writers wait.
 import { readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { nodeContext, pack, parseSecretKey, parseTrustedKey, rebuild, restore, verify } from "nix-airgap";
