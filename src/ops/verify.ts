@@ -15,7 +15,6 @@ import {
 } from "../bundle/layout.js";
 import { hashOfFile, type Medium, openMedium } from "../bundle/medium.js";
 import { checkAddresses, checkNames } from "../bundle/names.js";
-import { Needs, seedsOf } from "../bundle/needs.js";
 import { PackedDerivations } from "../bundle/packed.js";
 import { PathSignatures } from "../bundle/path-signatures.js";
 import { checkPins } from "../bundle/pins.js";
@@ -205,7 +204,6 @@ function parse(log: VerifyLog, bytes: Buffer): BundleDocument | null {
   log.done("V3", 1);
   if (document === null) return null;
   log.document = document;
-  log.needs = new Needs(document, seedsOf(document, new PackedDerivations(new Map())));
   const { created, product, release, sequence, systems, tier } = document;
   Object.assign(log.bundle, { created, product, release, sequence, systems, tier });
   return document;
@@ -264,7 +262,7 @@ async function findEqual(medium: Medium, contents: Contents, pool: WorkerPool): 
 /** V6, and V7 as far as no NAR is needed. */
 function checkNamesAndClosure(log: VerifyLog, document: BundleDocument, packed: PackedDerivations): void {
   const closure = checkClosure(document, packed);
-  log.needs = new Needs(document, seedsOf(document, packed));
+  log.derivations = packed;
   log.find("V6", closure.findings);
   const { claimed } = closure;
   log.done(

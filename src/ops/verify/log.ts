@@ -3,7 +3,8 @@
  * which worker was done first.
  */
 import { narinfoName } from "../../bundle/layout.js";
-import type { Needs } from "../../bundle/needs.js";
+import { Needs, seedsOf } from "../../bundle/needs.js";
+import { PackedDerivations } from "../../bundle/packed.js";
 import type { SignatureCount } from "../../bundle/path-signatures.js";
 import { CODES, type Code, EXIT, exitOf, type Finding } from "../../errors.js";
 import type { BundleDocument, VerifyFinding, VerifyReport, VerifyStep } from "../../generated/types.js";
@@ -37,8 +38,8 @@ export class VerifyLog {
   signatures: { perKey: readonly SignatureCount[]; local: number } = { perKey: [], local: 0 };
   unproven: readonly string[] = [];
   document: BundleDocument | null = null;
-  /** Who needs which path; known once the document is. */
-  needs: Needs | null = null;
+  /** From these, too, follows who needs a path. */
+  derivations = new PackedDerivations(new Map());
   readonly #steps = new Map<
     Step,
     { state: "passed" | "partly" | "not-run"; checked: number; note?: string }
@@ -144,10 +145,10 @@ export class VerifyLog {
   }
 
   #sortedFindings(): VerifyFinding[] {
-    const paths = this.#pathsByName();
+    const neededBy = this.#neededBy();
     return this.#findings
       .map(({ step, finding }): VerifyFinding => {
-        const { code, subject, expected, actual, offset, line, hint, neededBy } = finding;
+        const { code, subject, expected, actual, offset, line, hint } = finding;
         return {
           code,
           step,
@@ -156,7 +157,7 @@ export class VerifyLog {
           actual: actual ?? null,
           offset: offset ?? null,
           line: line ?? null,
-          neededBy: [...(neededBy ?? this.#neededBy(subject, paths))],
+          neededBy: [...(finding.neededBy ?? neededBy(subject))],
           explain: CODES[code].explain,
           advice: hint ?? CODES[code].advice,
         };
@@ -170,23 +171,26 @@ export class VerifyLog {
       );
   }
 
-  /** Store paths by themselves, and by the name of their narinfo. */
-  #pathsByName(): Map<string, string> {
-    const names = new Map<string, string>();
-    if (this.#findings.length === 0) return names;
-    for (const { storePath } of this.document?.paths ?? []) {
-      names.set(storePath, storePath).set(narinfoName(storePath), storePath);
-    }
-    return names;
-  }
-
-  #neededBy(subject: string | undefined, paths: ReadonlyMap<string, string>): string[] {
-    // An output is `/nix/store/….drv!out`, a file in a path `/nix/store/…/flake.lock`.
-    const [named] = /^(?:\/nix\/store\/[^/!]+|[^/]+)/.exec(subject ?? "") ?? [];
-    const storePath = named === undefined ? undefined : paths.get(named);
-    if (storePath === undefined || this.needs === null) return [];
-    const by = this.needs.of(storePath);
-    return storePath === named ? by : [`path ${storePath}`, ...by];
+  /** Answers who needs what a finding is about. Where there is none, nothing is gathered for it: that takes time and memory. */
+  #neededBy(): (subject: string | undefined) => string[] {
+    const { document } = this;
+    if (document === null || this.#findings.length === 0) return () => [];
+    const needs = new Needs(document, seedsOf(document, this.derivations));
+    // Store paths by themselves, and by the name of their narinfo.
+    const paths = new Map(
+      document.paths.flatMap(({ storePath }) => [
+        [storePath, storePath],
+        [narinfoName(storePath), storePath],
+      ]),
+    );
+    return (subject = "") => {
+      // An output is `/nix/store/….drv!out`, a file in a path `/nix/store/…/flake.lock`.
+      const [named = ""] = /^(?:\/nix\/store\/[^/!]+|[^/]+)/.exec(subject) ?? [];
+      const storePath = paths.get(named);
+      if (storePath === undefined) return [];
+      const by = needs.of(storePath);
+      return storePath === named ? by : [`path ${storePath}`, ...by];
+    };
   }
 
   #reasonUnproven(): string {
