@@ -85,7 +85,6 @@ async function verifySteps(
   pool: WorkerPool,
 ): Promise<VerifyOutcome> {
   const log = new VerifyLog(bundlePath);
-  const { signal } = context;
   const verdict = options.documentOnly
     ? "document-only"
     : options.integrityOnly
@@ -121,11 +120,14 @@ async function verifySteps(
   const { documentOnly } = options;
   const blobs = new BlobReading({ medium, document }, pool, context, log);
   const derivations = documentOnly ? noDerivations : blobs.readDerivations();
-  const contents = contentsOf(document, documentBytes, approvalFiles);
-  if (medium.kind === "tar") {
-    log.find("V1", checkTarOrder(medium.files.keys(), contents.files.keys()));
-  }
-  await checkDerivedFiles(log, { medium, contents, pool, context, documentOnly });
+  const files = await checkFiles(log, {
+    medium,
+    document,
+    contents: contentsOf(document, documentBytes, approvalFiles),
+    pool,
+    context,
+    documentOnly,
+  });
   const { findings: wrongAddresses, demands } = checkAddresses(document);
   log.find("V7", wrongAddresses);
 
@@ -133,13 +135,9 @@ async function verifySteps(
   const rest = documentOnly ? null : blobs.readRest(packed, demands);
   checkNamesAndClosure(log, document, packed);
   await checkPathSignatures(log, document, { publicKeys: options.publicKeys, context });
-  if (rest === null) leaveOutContents(log, contents);
+  if (rest === null) leaveOutContents(log, files.blobs);
   else await rest();
-  const docs = await checkDocs(medium, document, contents.files, { contents: !documentOnly, signal });
-  log.find("V8", docs.findings);
-  log.addChecked("V8", docs.checked);
-  log.find("V11", checkUnlisted(medium, contents));
-  log.done("V11", medium.files.size);
+  log.addChecked("V8", files.docsChecked);
 
   const report = log.report(verdict);
   const verified = VerifiedBundle.of(report, {
@@ -223,16 +221,39 @@ function bind(log: VerifyLog, document: BundleDocument): void {
 
 const noDerivations = async () => new PackedDerivations(new Map());
 
-interface DerivedParts {
+interface FileParts {
   readonly medium: Medium;
+  readonly document: BundleDocument;
   readonly contents: Contents;
   readonly pool: WorkerPool;
   readonly context: Context;
   readonly documentOnly: boolean;
 }
 
+/**
+ * What takes the bytes of all files as they should be, which nobody keeps longer: they are as large as the document three
+ * times. V5 and V11, the order of a tar, and of V8 the docs.
+ */
+async function checkFiles(
+  log: VerifyLog,
+  parts: FileParts,
+): Promise<{ readonly blobs: number; readonly docsChecked: number }> {
+  const { medium, document, contents, context, documentOnly } = parts;
+  if (medium.kind === "tar") {
+    log.find("V1", checkTarOrder(medium.files.keys(), contents.files.keys()));
+  }
+  await checkDerivedFiles(log, parts);
+  const reading = { contents: !documentOnly, signal: context.signal };
+  const docs = await checkDocs(medium, document, contents.files, reading);
+  log.find("V8", docs.findings);
+  log.find("V11", checkUnlisted(medium, contents));
+  log.done("V11", medium.files.size);
+  const blobs = [...contents.files.values()].filter((file) => !Buffer.isBuffer(file)).length;
+  return { blobs, docsChecked: docs.checked };
+}
+
 /** V5. */
-async function checkDerivedFiles(log: VerifyLog, parts: DerivedParts): Promise<void> {
+async function checkDerivedFiles(log: VerifyLog, parts: FileParts): Promise<void> {
   const { medium, contents, pool, context, documentOnly } = parts;
   context.report({ type: "phase.started", phase: "derived files" });
   const equal = documentOnly ? new Set<string>() : await findEqual(medium, contents, pool);
@@ -304,9 +325,8 @@ async function checkPathSignatures(
 }
 
 /** Says what was not looked at. */
-function leaveOutContents(log: VerifyLog, { files }: Contents): void {
+function leaveOutContents(log: VerifyLog, blobs: number): void {
   const paths = log.document?.paths.length ?? 0;
-  const blobs = [...files.values()].filter((file) => !Buffer.isBuffer(file)).length;
   const steps: [Step, string][] = [
     ["V6", "what only derivations tell is taken from the document: they were not read"],
     ["V7", "content addresses and pins only: neither contents nor derivations were read"],

@@ -46,7 +46,7 @@ interface Batch {
 /** What was read of batches, in their order. */
 interface Read {
   readonly batches: readonly Batch[];
-  readonly results: readonly BlobResult[];
+  readonly results: BlobResult[];
 }
 
 type Contents = NonNullable<BlobResult["contents"]>;
@@ -205,7 +205,7 @@ export class BlobReading {
     return { batches, results };
   }
 
-  /** Reports what is wrong with the blobs, and hands on the contents of those that hold. */
+  /** Reports what is wrong with the blobs, and hands on the contents of those that hold. The results are let go then. */
   #judge(
     { batches, results }: Read,
     accept: (path: Path, contents: Contents, request: Wanted["request"]) => void,
@@ -221,6 +221,8 @@ export class BlobReading {
         }
       }
     }
+    // The bytes of all derivations are among them.
+    results.length = 0;
   }
 
   #batch(wanted: readonly Wanted[]): Batch[] {
