@@ -30,7 +30,7 @@ import type { PhaseClock } from "../phase-clock.js";
 import { verify } from "../verify.js";
 import { lanesOf } from "./lanes.js";
 import type { PackPlan } from "./plan.js";
-import type { Out, Prepared } from "./prepare.js";
+import type { Prepared } from "./prepare.js";
 import type { PackOptions } from "./request.js";
 import { fillLanes, openStage, stageOf, takeBlobs, withStageLock } from "./stage.js";
 
@@ -55,62 +55,83 @@ export async function writeBundle(
   options: PackOptions,
   context: Context,
 ): Promise<Written> {
-  const { plan, out, nixContext, level, tempDir, clock } = parts;
+  const { out, clock } = parts;
   const folder = dirname(out.path);
   await withDiskErrors(folder, () => mkdir(folder, { recursive: true }));
   return withStageLock(out.path, async () => {
-    const lanes = lanesOf(plan.paths, context.threads ?? defaultThreads());
-    const recipe = { compressionLevel: level, nixVersion: plan.draft.tools.nix, lanes: lanes.length };
-    const narBytes = plan.paths.reduce((sum, path) => sum + path.narSize, 0);
-    const copies = out.form === "tar" ? 2 : 1;
-    await requireRoom(folder, narBytes * COMPRESSED_SHARE * copies - (await sizeOnDisk(stageOf(out.path))));
-    const stage = await openStage(out.path, recipe);
-    const copied = new CopyProgress(plan.paths, copyCosts(level), lanes.length);
-    await clock.phase("compress", copied.totals, (progress) =>
-      fillLanes(nixContext, stage, lanes, {
-        recipe,
-        tempDir,
-        onEvent: (event, lane) => {
-          if (copied.take(event, lane)) progress(copied.done);
-        },
-      }),
-    );
-    const paths = await clock.phase("take over", { items: plan.paths.length }, (progress) =>
-      takeBlobs(stage, plan.paths, lanes, progress),
-    );
-    const document = completeDocument(plan, paths, options.secretKey);
-    const bytes = formatDocument(document);
-    const sha256 = formatHex(hashOf("sha256", bytes));
-    const approvals = packerApproval(document, sha256, options.secretKey);
-    const isTar = out.form === "tar";
-    if (isTar) await requireRoom(folder, document.totals.blobBytes);
-    await checkFat(folder, isTar ? document.totals.blobBytes : largestBlob(paths));
-
-    const partial = isTar ? stage.tar : stage.bundle;
-    await clock.phase("write", {}, () =>
-      isTar
-        ? writeTar(stage.bundle, partial, {
-            document,
-            approvals,
-            report: context.report,
-            signal: context.signal,
-          })
-        : finishDirectory(stage.bundle, document, approvals, (dir) => syncFileSystem(dir, context.signal)),
-    );
+    const { stageDir, partial, ...bundle } = await fillStage(parts, options, context);
     const verification = await clock.phase("verify", {}, () =>
       verifyOwn(partial, options.secretKey, context),
     );
     if (verification.exit !== 0) {
       // A blob that the disk lost, as after a power cut, would be found again and again.
-      await removeTree(stage.dir);
+      await removeTree(stageDir);
       return { bundle: null, verification };
     }
-    await (isTar ? publishFile(partial, out.path) : publishDirectory(partial, out.path));
+    await (out.form === "tar" ? publishFile(partial, out.path) : publishDirectory(partial, out.path));
     await syncDirectory(folder);
-    await removeTree(stage.dir);
-    const size = await sizeOf(out, document, bytes.length);
-    return { bundle: { path: out.path, kind: out.form, sha256, bytes: size }, verification: null };
+    await removeTree(stageDir);
+    return { bundle: { path: out.path, kind: out.form, ...bundle }, verification: null };
   });
+}
+
+/** A bundle that is complete under a name that is not final. */
+interface Staged {
+  readonly stageDir: string;
+  readonly partial: string;
+  /** Of the document, and of all files. */
+  readonly sha256: string;
+  readonly bytes: number;
+}
+
+/** All of what it makes on the way, the document above all, is let go before the bundle is verified, which takes as much. */
+async function fillStage(
+  { plan, out, nixContext, level, tempDir, clock }: WriteParts,
+  options: PackOptions,
+  context: Context,
+): Promise<Staged> {
+  const folder = dirname(out.path);
+  const lanes = lanesOf(plan.paths, context.threads ?? defaultThreads());
+  const recipe = { compressionLevel: level, nixVersion: plan.draft.tools.nix, lanes: lanes.length };
+  const narBytes = plan.paths.reduce((sum, path) => sum + path.narSize, 0);
+  const isTar = out.form === "tar";
+  const copies = isTar ? 2 : 1;
+  await requireRoom(folder, narBytes * COMPRESSED_SHARE * copies - (await sizeOnDisk(stageOf(out.path))));
+  const stage = await openStage(out.path, recipe);
+  const copied = new CopyProgress(plan.paths, copyCosts(level), lanes.length);
+  await clock.phase("compress", copied.totals, (progress) =>
+    fillLanes(nixContext, stage, lanes, {
+      recipe,
+      tempDir,
+      onEvent: (event, lane) => {
+        if (copied.take(event, lane)) progress(copied.done);
+      },
+    }),
+  );
+  const paths = await clock.phase("take over", { items: plan.paths.length }, (progress) =>
+    takeBlobs(stage, plan.paths, lanes, progress),
+  );
+  const document = completeDocument(plan, paths, options.secretKey);
+  const documentBytes = formatDocument(document);
+  const sha256 = formatHex(hashOf("sha256", documentBytes));
+  const approvals = packerApproval(document, sha256, options.secretKey);
+  const { blobBytes } = document.totals;
+  if (isTar) await requireRoom(folder, blobBytes);
+  await checkFat(folder, isTar ? blobBytes : largestBlob(paths));
+
+  const partial = isTar ? stage.tar : stage.bundle;
+  await clock.phase("write", {}, () =>
+    isTar
+      ? writeTar(stage.bundle, partial, {
+          document,
+          approvals,
+          report: context.report,
+          signal: context.signal,
+        })
+      : finishDirectory(stage.bundle, document, approvals, (dir) => syncFileSystem(dir, context.signal)),
+  );
+  const bytes = isTar ? (await stat(partial)).size : blobBytes + 2 * documentBytes.length;
+  return { stageDir: stage.dir, partial, sha256, bytes };
 }
 
 /** A path costs the less beside its bytes, the longer a byte takes to compress. What Nix has compressed it reads once more. */
@@ -206,9 +227,4 @@ async function publishFile(partial: string, out: string): Promise<void> {
 async function publishDirectory(partial: string, out: string): Promise<void> {
   if (await exists(out)) fail("OUT_EXISTS", { subject: out });
   await withDiskErrors(out, () => rename(partial, out));
-}
-
-async function sizeOf(out: Out, document: BundleDocument, documentBytes: number): Promise<number> {
-  if (out.form === "tar") return (await stat(out.path)).size;
-  return document.totals.blobBytes + 2 * documentBytes;
 }
