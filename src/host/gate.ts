@@ -33,7 +33,7 @@ export interface Gate {
   /**
    * Makes these paths ready to be imported. `onStaged` hears how much of a blob, by its hex SHA-256, was copied out of a tar.
    *
-   * @throws AirgapError DISK, NO_SPACE, INTERRUPTED; of a tar that changed since it was verified BLOB_HASH, BLOB_SIZE
+   * @throws AirgapError DISK, NO_SPACE, INTERRUPTED; BLOB_SIZE of a tar that became shorter
    */
   stage(storePaths: readonly string[], onStaged?: OnStaged): Promise<void>;
   /** Takes away what was copied for paths that were staged, once for each time. @throws AirgapError DISK */

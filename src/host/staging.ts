@@ -1,22 +1,12 @@
 /**
- * Copies blobs out of a tar to where Nix can read them, and removes them when no batch needs them any more. Their hashes
- * are checked once more: the medium may have changed since it was verified.
+ * Copies blobs out of a tar to where Nix can read them, and removes them when no batch needs them any more. What they hold is
+ * not looked at: as of blobs in a directory, Nix hashes what it reads.
  */
-import { createHash, type Hash as Hasher } from "node:crypto";
-import {
-  closeSync,
-  createReadStream,
-  createWriteStream,
-  openSync,
-  readSync,
-  rmSync,
-  writeFileSync,
-} from "node:fs";
+import { closeSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { pipeline } from "node:stream/promises";
 import { setImmediate } from "node:timers/promises";
 import { AirgapError, fail } from "../errors.js";
-import type { FilePart } from "./file-part.js";
+import { type FilePart, piecesOf } from "./file-part.js";
 import { READ_SAFELY, withDiskErrors } from "./files.js";
 import { inTurns } from "./turns.js";
 
@@ -43,7 +33,7 @@ export class Staging {
     this.#signal = signal;
   }
 
-  /** @throws AirgapError DISK, NO_SPACE, INTERRUPTED, BLOB_HASH, BLOB_SIZE */
+  /** @throws AirgapError DISK, NO_SPACE, INTERRUPTED; BLOB_SIZE of a file that became shorter */
   async add(blobs: readonly TarBlob[], onStaged: OnStaged): Promise<void> {
     for (const [i, blob] of blobs.entries()) {
       if (i % AT_ONCE === 0) await setImmediate();
@@ -71,65 +61,26 @@ export class Staging {
     );
   }
 
-  /** Small ones at once, which is far quicker than a stream for each. */
-  async #copy(blob: TarBlob, onStaged: OnStaged): Promise<void> {
-    const signal = this.#signal;
-    if (signal.aborted) throw new AirgapError("INTERRUPTED", { subject: "import" });
-    const to = join(this.#folder, blob.name);
-    await withDiskErrors(to, () =>
-      blob.size > COPY_SIZE ? copyLarge(blob, to, { signal, onStaged }) : copySmall(blob, to),
-    );
-    onStaged(blob.name, blob.size);
+  async #copy({ name, path, offset, size }: TarBlob, onStaged: OnStaged): Promise<void> {
+    const to = join(this.#folder, name);
+    await withDiskErrors(to, async () => {
+      const source = openSync(path, READ_SAFELY);
+      const target = openSync(to, "wx");
+      try {
+        let copied = 0;
+        for (const piece of piecesOf(source, { path, offset, size }, Buffer.alloc(Math.min(size, COPY_SIZE)))) {
+          // Between pieces others may run, and signals come in; most blobs are of one.
+          if (copied > 0) await setImmediate();
+          if (this.#signal.aborted) throw new AirgapError("INTERRUPTED", { subject: "import" });
+          writeFileSync(target, piece);
+          copied += piece.length;
+          onStaged(name, copied);
+        }
+        if (copied !== size) fail("BLOB_SIZE", { subject: path, actual: "a file that became shorter" });
+      } finally {
+        closeSync(source);
+        closeSync(target);
+      }
+    });
   }
-}
-
-async function copySmall({ name, path, offset, size }: TarBlob, to: string): Promise<void> {
-  const source = openSync(path, READ_SAFELY);
-  try {
-    const buffer = Buffer.alloc(size);
-    if (readSync(source, buffer, 0, size, offset) !== size) shorter(path);
-    requireHash(name, createHash("sha256").update(buffer));
-    writeFileSync(to, buffer, { flag: "wx" });
-  } finally {
-    closeSync(source);
-  }
-}
-
-async function copyLarge(
-  { name, path, offset, size }: TarBlob,
-  to: string,
-  { signal, onStaged }: { readonly signal: AbortSignal; readonly onStaged: OnStaged },
-): Promise<void> {
-  const fd = openSync(path, READ_SAFELY);
-  const source = createReadStream(path, {
-    fd,
-    start: offset,
-    end: offset + size - 1,
-    highWaterMark: COPY_SIZE,
-  });
-  const target = createWriteStream(to, { flags: "wx" });
-  const hasher = createHash("sha256");
-  const hashed = async function* (chunks: AsyncIterable<Buffer>) {
-    for await (const chunk of chunks) {
-      hasher.update(chunk);
-      yield chunk;
-      onStaged(name, target.bytesWritten);
-    }
-  };
-  await pipeline(source, hashed, target, { signal }).catch((error: unknown) => {
-    if (signal.aborted) throw new AirgapError("INTERRUPTED", { subject: "import" }, { cause: error });
-    throw error;
-  });
-  if (target.bytesWritten !== size) shorter(path);
-  requireHash(name, hasher);
-}
-
-/** The medium may have changed since it was verified. */
-function requireHash(expected: string, hasher: Hasher): void {
-  const actual = hasher.digest("hex");
-  if (actual !== expected) fail("BLOB_HASH", { subject: `blobs/sha256/${expected}`, expected, actual });
-}
-
-function shorter(path: string): never {
-  return fail("BLOB_SIZE", { subject: path, actual: "a file that became shorter" });
 }

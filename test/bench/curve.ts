@@ -17,7 +17,7 @@ export interface Curve {
 }
 
 /** Less than this part of the whole is no growth: no figure of it would mean anything. */
-const MIN_GROWTH = 0.1;
+const MIN_GROWTH = 0.2;
 
 /** More says no more. */
 const MAX_STEEPENING = 99;

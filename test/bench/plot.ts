@@ -4,8 +4,18 @@ import type { Axis, Curve, Point } from "./curve.js";
 const PANEL = { width: 420, height: 260 };
 const MARGIN = { left: 64, right: 16, top: 34, bottom: 44 };
 const LEGEND_LINE = 18;
-/** Told apart also by those who see fewer colours (Okabe and Ito). */
-const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000", "#999999"];
+/** Told apart also by those who see fewer colours (Okabe and Ito, and two more). */
+const COLOURS = [
+  "#0072b2",
+  "#d55e00",
+  "#009e73",
+  "#cc79a7",
+  "#56b4e9",
+  "#e69f00",
+  "#000000",
+  "#999999",
+  "#882255",
+];
 const TICKS = 4;
 
 interface Panel {
