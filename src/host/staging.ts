@@ -68,7 +68,11 @@ export class Staging {
       const target = openSync(to, "wx");
       try {
         let copied = 0;
-        for (const piece of piecesOf(source, { path, offset, size }, Buffer.alloc(Math.min(size, COPY_SIZE)))) {
+        for (const piece of piecesOf(
+          source,
+          { path, offset, size },
+          Buffer.alloc(Math.min(size, COPY_SIZE)),
+        )) {
           // Between pieces others may run, and signals come in; most blobs are of one.
           if (copied > 0) await setImmediate();
           if (this.#signal.aborted) throw new AirgapError("INTERRUPTED", { subject: "import" });

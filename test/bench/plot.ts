@@ -41,6 +41,7 @@ export function plotSvg(curves: readonly Curve[]): string {
   });
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" font-family="sans-serif" font-size="12">`,
+    "<title>Time and memory by paths and by bytes</title>",
     `<rect width="${width}" height="${height}" fill="#ffffff"/>`,
     ...panels,
     "</svg>\n",
