@@ -38,8 +38,6 @@ export class ImportSchedule {
   /** In neither a batch that runs nor one that ended; in dependency order. */
   #waiting: readonly SchedulePath[];
   readonly #running = new Set<Batch>();
-  /** Of the batches that run. */
-  #stagedBytes = 0;
   readonly #referrers = new Map<string, SchedulePath[]>();
   /** How many references of a path have not been imported yet. */
   readonly #missing = new Map<string, number>();
@@ -58,20 +56,20 @@ export class ImportSchedule {
 
   /** The next batch, in dependency order; null where one that runs must end first, or where nothing is left. */
   begin(): Batch | null {
-    const least = this.#running.size === 0 ? isNotEmpty : isWorthwhile;
-    const batch = this.#candidates().find(least);
-    if (batch === undefined) return null;
-    this.#running.add(batch);
-    this.#stagedBytes += stagedBytes(batch);
-    const taken = new Set(batch);
-    this.#waiting = this.#waiting.filter((path) => !taken.has(path));
-    return batch;
+    const isEnough = this.#running.size === 0 ? isNotEmpty : isWorthwhile;
+    for (const batch of this.#candidates()) {
+      if (!isEnough(batch)) continue;
+      this.#running.add(batch);
+      const taken = new Set(batch);
+      this.#waiting = this.#waiting.filter((path) => !taken.has(path));
+      return batch;
+    }
+    return null;
   }
 
   /** A batch is in the store. */
   end(batch: Batch): void {
     this.#running.delete(batch);
-    this.#stagedBytes -= stagedBytes(batch);
     for (const { storePath } of batch) {
       for (const { storePath: referrer } of this.#referrers.get(storePath)!) {
         this.#missing.set(referrer, this.#missing.get(referrer)! - 1);
@@ -80,20 +78,25 @@ export class ImportSchedule {
   }
 
   /** What takes longest by itself begins as early as it can. Nix 2.8 cannot take .drv files and other paths in one call. */
-  #candidates(): Batch[] {
-    return [this.#largest(), this.#fill((path) => !isDerivation(path)), this.#fill(isDerivation)];
+  *#candidates(): Generator<Batch> {
+    const running = [...this.#running].flat();
+    const room = this.#maxStagedBytes - running.reduce((sum, path) => sum + path.stagedBytes, 0);
+    yield this.#largest(room);
+    yield this.#fill(room, (path) => !isDerivation(path));
+    yield this.#fill(room, isDerivation);
   }
 
-  #largest(): Batch {
+  /** `room`: bytes that may be staged. */
+  #largest(room: number): Batch {
     let largest: SchedulePath | undefined;
     for (const path of this.#waiting) {
       if (path.narSize < Math.max(MAX_BATCH_BYTES, (largest?.narSize ?? 0) + 1)) continue;
-      if (this.#missing.get(path.storePath) === 0 && this.#hasRoomFor(path.stagedBytes)) largest = path;
+      if (this.#missing.get(path.storePath) === 0 && path.stagedBytes <= room) largest = path;
     }
     return largest === undefined ? [] : [largest];
   }
 
-  #fill(isWanted: (path: SchedulePath) => boolean): Batch {
+  #fill(room: number, isWanted: (path: SchedulePath) => boolean): Batch {
     const batch: SchedulePath[] = [];
     let [bytes, staged] = [0, 0];
     /** How many references of a path are in the batch. */
@@ -104,7 +107,7 @@ export class ImportSchedule {
       if (this.#missing.get(path.storePath) !== (inBatch.get(path.storePath) ?? 0)) continue;
       if (!isWanted(path) || (isBusy && path.narSize < SMALL)) continue;
       if (batch.length > 0 && bytes + path.narSize > MAX_BATCH_BYTES) continue;
-      if (!this.#hasRoomFor(staged + path.stagedBytes)) continue;
+      if (staged + path.stagedBytes > room) continue;
       batch.push(path);
       bytes += path.narSize;
       staged += path.stagedBytes;
@@ -113,10 +116,6 @@ export class ImportSchedule {
       }
     }
     return batch;
-  }
-
-  #hasRoomFor(bytes: number): boolean {
-    return this.#stagedBytes + bytes <= this.#maxStagedBytes;
   }
 }
 
@@ -139,8 +138,4 @@ export function isOfSmall(batch: Batch): boolean {
 
 function narBytes(batch: Batch): number {
   return batch.reduce((sum, { narSize }) => sum + narSize, 0);
-}
-
-function stagedBytes(batch: Batch): number {
-  return batch.reduce((sum, path) => sum + path.stagedBytes, 0);
 }

@@ -11,8 +11,6 @@ import { READ_SAFELY, withDiskErrors } from "./files.js";
 import { inTurns } from "./turns.js";
 
 const COPY_SIZE = 1024 * 1024;
-/** Small files written between two looks at what else there is to do. */
-const AT_ONCE = 200;
 
 export interface TarBlob extends FilePart {
   /** Hex SHA-256. */
@@ -35,16 +33,15 @@ export class Staging {
 
   /** @throws AirgapError DISK, NO_SPACE, INTERRUPTED; BLOB_SIZE of a file that became shorter */
   async add(blobs: readonly TarBlob[], onStaged: OnStaged): Promise<void> {
-    for (const [i, blob] of blobs.entries()) {
-      if (i % AT_ONCE === 0) await setImmediate();
+    await inTurns(blobs, (blob) => {
       let known = this.#blobs.get(blob.name);
       if (known === undefined) {
         known = { wanted: 0, whole: this.#copy(blob, onStaged) };
         this.#blobs.set(blob.name, known);
       }
       known.wanted += 1;
-      await known.whole;
-    }
+      return known.whole;
+    });
   }
 
   /** Of blobs that were added, once for each time. @throws AirgapError DISK */

@@ -144,18 +144,15 @@ export async function hashOnDisk(
   context: Context,
   progress: Progress,
 ): Promise<Map<string, string>> {
-  const { workerEntry, signal, threads } = context;
   const jobs = paths.map((path) => jobOf(store, path));
   const foreseen = jobs.map((job) => ({
     key: job,
     bytes: job.narSize,
     cost: job.narSize + COST_OF_PATH,
   }));
-  const work = new Workload(foreseen, threads ?? defaultThreads());
+  const work = new Workload(foreseen, context.threads ?? defaultThreads());
   const results = await runJobs(jobs, {
-    workerEntry,
-    signal,
-    ...(threads === undefined ? {} : { threads }),
+    ...context,
     onProgress(job, narBytes) {
       work.advance(job, narBytes);
       progress(work.done);

@@ -1,6 +1,6 @@
 /**
- * How far a copy by Nix is, and the check of what it copied. Nix says when it begins a path and when it ends it; how far it is in between follows from
- * the bytes that its process has moved, which is all that Nix 2.8 lets one see.
+ * How far a copy by Nix is, and the check of what it copied. Nix says when it begins a path and when it ends it; how far it is
+ * in between follows from the bytes that its process has moved, which is all that Nix 2.8 lets one see.
  */
 import type { CopyEvent } from "../host/nix/index.js";
 import type { Done } from "./phase-clock.js";

@@ -7,8 +7,8 @@ import { AirgapError, EXIT, type Finding } from "../errors.js";
 import type { Path } from "../generated/types.js";
 import type { BlobJob } from "../host/blob.js";
 import type { Gate } from "../host/gate.js";
-import { importPaths } from "../host/import.js";
-import type { CopyEvent, NixContext } from "../host/nix/index.js";
+import { type ImportOptions, importPaths } from "../host/import.js";
+import type { NixContext } from "../host/nix/index.js";
 import { defaultThreads, runJobs } from "../host/pool.js";
 import type { Context } from "./context.js";
 import { CopyProgress } from "./copy-progress.js";
@@ -18,18 +18,13 @@ import type { VerifiedBundle } from "./verify/verified-bundle.js";
 const COST_OF_PATH = 352 * 1024;
 /** And what its blob costs, where it is copied out of a tar first. */
 const COST_OF_STAGED = 24 * 1024;
-
 /** And what hashing it afterwards costs. */
 const COST_OF_CHECK = { perByte: 0.4, perPath: 48 * 1024 };
 
-export interface Importing {
+export interface Importing extends Omit<ImportOptions, "lanes"> {
   readonly nix: NixContext;
   readonly gate: Gate;
-  /** As `nix --store` takes it. */
-  readonly store: string;
   readonly context: Context;
-  readonly onEvent: (event: CopyEvent, lane: number) => void;
-  readonly onImported?: (storePaths: readonly string[]) => void;
 }
 
 /**
@@ -41,16 +36,11 @@ export interface Importing {
 export async function importBundle(
   bundle: VerifiedBundle,
   paths: readonly Path[],
-  { nix, gate, store, context, onEvent, onImported }: Importing,
+  { nix, gate, context, ...options }: Importing,
 ): Promise<Finding[]> {
   try {
     const storePaths = paths.map(({ storePath }) => storePath);
-    await importPaths(nix, gate, storePaths, {
-      store,
-      lanes: lanesOf(context),
-      onEvent,
-      ...(onImported === undefined ? {} : { onImported }),
-    });
+    await importPaths(nix, gate, storePaths, { ...options, lanes: lanesOf(context) });
     return [];
   } catch (error) {
     if (!(error instanceof AirgapError)) throw error;
@@ -95,7 +85,7 @@ export function importProgress(
 async function checkAgain(
   { medium }: VerifiedBundle,
   paths: readonly Path[],
-  { workerEntry, signal, threads }: Context,
+  context: Context,
 ): Promise<Finding[]> {
   const jobs = paths.flatMap(({ storePath: subject, blob, blobSize, narHash, narSize }): BlobJob[] => {
     const file = medium.files.get(blobName(blob));
@@ -105,8 +95,7 @@ async function checkAgain(
     const place = { path: file.path, offset: file.offset, size };
     return [{ kind: "blob", file: place, subject, blob, blobSize, narHash, narSize }];
   });
-  const options = { workerEntry, signal, ...(threads === undefined ? {} : { threads }) };
-  return (await runJobs(jobs, options)).flatMap(({ findings }) => findings);
+  return (await runJobs(jobs, context)).flatMap(({ findings }) => findings);
 }
 
 /** A medium that changed back: only the words of who read the bytes are left. @throws `error` where they say something else */

@@ -99,13 +99,13 @@ export class Workload<K> {
   }
 
   #makeChains(): Chain<K>[] {
-    const isLarge = ({ cost }: ForeseenJob<K>) => cost > (this.#cost / this.#threads) * LARGE;
+    const least = (this.#cost / this.#threads) * LARGE;
     return this.#order
       .slice(0, MAX_CHAINS)
-      .filter(isLarge)
-      .map(({ key }, i) => {
+      .filter(({ cost, after }) => cost > least && after !== undefined)
+      .map(({ key, after = [] }, i) => {
         const chain = { key, cost: 0, serial: 0 };
-        const stack = [...(this.#jobs.get(key)!.after ?? [])];
+        const stack = [...after];
         for (let before = stack.pop(); before !== undefined; before = stack.pop()) {
           const job = this.#jobs.get(before);
           const chains = this.#waitedForBy.get(before) ?? 0;
@@ -150,18 +150,21 @@ export class Workload<K> {
   #timeLeft(): number {
     const even = (this.#cost - this.#doneCost) / this.#threads;
     if (this.#threads === 1) return even;
-    const chains = this.#chains.map(({ key, cost, serial }) => {
-      if (this.#ended.has(key)) return 0;
-      const own = this.#jobs.get(key)!.cost - (this.#begun.get(key)?.cost ?? 0);
-      return Math.max(cost / this.#threads, serial) + own;
-    });
-    const loads = [...this.#running].map((key) => this.#jobs.get(key)!.cost - this.#begun.get(key)!.cost);
+    const chains = this.#chains.map(
+      ({ key, cost, serial }) => Math.max(cost / this.#threads, serial) + this.#left(key),
+    );
+    const loads = [...this.#running].map((key) => this.#left(key));
     while (loads.length < this.#threads) loads.push(0);
     for (const cost of this.#waiting(even * LARGE)) {
       const free = loads.indexOf(Math.min(...loads));
       loads[free] = loads[free]! + cost;
     }
     return Math.max(even, this.#serialLeft, ...loads, ...chains);
+  }
+
+  /** What is left of the cost of a job. */
+  #left(key: K): number {
+    return this.#ended.has(key) ? 0 : this.#jobs.get(key)!.cost - (this.#begun.get(key)?.cost ?? 0);
   }
 
   /** Costs of jobs that have not begun, down to a size; the largest first. */
