@@ -59,7 +59,7 @@ export const CODES = {
     "text is not a content address, or has references that its kind cannot have",
     TELL_MAKER,
   ),
-  SIGNATURE_INVALID: code(malformed, "text is not a Nix signature (`name:base64`)", TELL_MAKER),
+  SIGNATURE_INVALID: code(malformed, "a signature is not in its form", TELL_MAKER),
   CLOSURE_CYCLE: code(malformed, "store paths reference each other in a circle", TELL_MAKER),
   DERIVATION_INVALID: code(malformed, "a .drv file breaks the derivation grammar", TELL_MAKER),
   FLAKE_LOCK_INVALID: code(
@@ -142,6 +142,158 @@ export const CODES = {
     TELL_MAKER,
   ),
   APPROVAL_NAME: code(trust, "an approval's file name does not fit its role and key", COPY_AGAIN),
+  APPROVAL_REJECTED: code(
+    trust,
+    "somebody who may approve it has rejected this",
+    "Do not use it. Ask the person named for their reasons.",
+  ),
+  APPROVAL_THRESHOLD: code(
+    trust,
+    "fewer people approved this in that role than the policy asks for",
+    "Have it approved by those who are missing: nix-airgap sign. What is wrong with approvals that do not count is said beside this.",
+  ),
+  APPROVAL_REVOKED: code(
+    trust,
+    "an approval does not count: its key is revoked",
+    "Have it approved anew, by somebody whose key holds.",
+  ),
+  APPROVAL_ROLE: code(
+    trust,
+    "an approval does not count: the policy does not give this key that role",
+    "Have it approved by somebody who holds the role, or have the policy changed.",
+  ),
+  APPROVAL_TIME: code(
+    trust,
+    "an approval does not count: it was signed when its key was not valid",
+    "Have it approved anew with a key that is valid.",
+  ),
+  APPROVAL_PRESENCE: code(
+    trust,
+    "an approval does not count: the role asks that a FIDO key was touched, or its PIN entered",
+    "Sign again with the FIDO key: ssh-keygen made with -O verify-required asks for the PIN.",
+  ),
+  APPROVAL_SIGNER: code(
+    trust,
+    "an approval does not count: it names another signer than the policy has for its key",
+    "Sign again as the person that the policy names, with --policy or --signer.",
+  ),
+  PRODUCT_UNKNOWN: code(
+    trust,
+    "the policy does not know this product",
+    "This bundle is not for this site. If it should be, have the policy changed.",
+  ),
+  BUNDLE_WITHDRAWN: code(
+    trust,
+    "the policy withdraws this very bundle",
+    "Do not use it: the reason is beside this. Ask for the release that replaces it.",
+  ),
+  DOCUMENT_REQUIRED: code(
+    trust,
+    "the bundle lacks a document that the policy asks for",
+    "Ask the release manager for a bundle with it.",
+  ),
+  POLICY_LIMIT: code(
+    trust,
+    "the bundle is larger than the policy allows",
+    "If it should be so large, have the policy's limits changed.",
+  ),
+
+  // V4: the site's memory
+  ROLLBACK: code(
+    trust,
+    "this release is older than one that this site has taken",
+    "If the older one is wanted, have it authorized: nix-airgap trust authorize-rollback, then --rollback FILE.",
+  ),
+  ROLLBACK_REFUSED: code(
+    trust,
+    "a rollback authorization does not let this site go back to this bundle",
+    "Ask for one that is for this bundle, this site's sequence and this time.",
+  ),
+  EQUIVOCATION: code(
+    trust,
+    "this site has taken another bundle with the same product, sequence and variant",
+    "One of the two is not what it says. Take neither further, and tell whoever signed them.",
+  ),
+  SEQUENCE_MINIMUM: code(trust, "this release is older than the policy allows", "Ask for a newer release."),
+  BUNDLE_EXPIRED: code(
+    trust,
+    "this release is older in days than the policy allows",
+    "Ask for a newer release; signatures and hashes are told as they are. To take it all the same: --accept-expired REASON, which is recorded.",
+  ),
+  POLICY_EXPIRED: code(
+    trust,
+    "the site's policy has expired",
+    "Ask the policy's signers for the next version: nix-airgap trust update. To go on all the same: --accept-expired REASON, which is recorded.",
+  ),
+  CLOCK_BEHIND: code(
+    trust,
+    "this machine's clock is behind a time that it has seen before",
+    "Set the clock. If it was ahead by mistake before: nix-airgap trust reset-clock --reason TEXT.",
+  ),
+
+  // the site itself
+  POLICY_MISSING: code(
+    trust,
+    "there is no policy here",
+    "Pin one: nix-airgap trust init POLICY --sha256 HASH.",
+  ),
+  POLICY_INVALID: code(
+    usage,
+    "the policy is not in its form",
+    "See docs/policy.md and schemas/policy.schema.json.",
+  ),
+  POLICY_HASH: code(
+    trust,
+    "the policy is not the one that was pinned",
+    "Somebody changed or exchanged the file. Compare it with the card on paper; policies change by nix-airgap trust update alone.",
+  ),
+  POLICY_CHAIN: code(
+    trust,
+    "this policy does not follow the one that the site has",
+    "Give the policies in between, in their order.",
+  ),
+  STATE_MISSING: code(
+    trust,
+    "this machine has no memory of what it took, so that nobody can tell whether this is a step back",
+    "On a site: nix-airgap trust init. Elsewhere, to audit: verify --no-state, which says that it was not asked.",
+  ),
+  STATE_INVALID: code(
+    trust,
+    "the site's state is not in its form",
+    "Somebody changed it, or the disk lost it. Restore it from a backup, and compare with nix-airgap audit verify.",
+  ),
+  STATE_EXISTS: code(
+    usage,
+    "this site has a policy and a state already",
+    "To change its policy: nix-airgap trust update. Nothing was changed.",
+  ),
+
+  // signing
+  PREPARED_INVALID: code(
+    usage,
+    "the file does not hold what --prepare wrote",
+    "Give the file that --prepare wrote, unchanged, and the signature over exactly its bytes.",
+  ),
+  ATTACH_REFUSED: code(
+    trust,
+    "the signature does not fit: it would never count",
+    "Sign exactly the bytes that --prepare wrote, with the key that you named; then attach again. Nothing was changed.",
+  ),
+  NOT_CONFIRMED: code(
+    usage,
+    "nobody has confirmed the signature",
+    "Read what is shown, then answer yes; in a script give --yes. Nothing was changed.",
+  ),
+  SSH_KEYGEN: code(
+    usage,
+    "ssh-keygen did not sign",
+    "Read its words; try: ssh-keygen -Y sign -n nix-airgap -f KEY FILE.",
+  ),
+  LOCK_NOT_APPROVED: code(
+    trust,
+    "flake.lock is not approved as --require-approved-lock asks",
+    "Have it approved: nix-airgap sign flake.lock, and commit flake.lock.approvals/ beside it.",
+  ),
 
   // V3: the document
   JSON_INVALID: code(malformed, "not the strict JSON that is expected", TELL_MAKER),

@@ -12,3 +12,13 @@ export function isTime(text: string): boolean {
   const milliseconds = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/.test(text) ? Date.parse(text) : Number.NaN;
   return !Number.isNaN(milliseconds) && formatTime(milliseconds / 1000) === text;
 }
+
+/** Seconds since 1970 of a time in that form. */
+export function secondsOf(time: string): number {
+  return Date.parse(time) / 1000;
+}
+
+/** A moment in that form, cut to whole seconds. */
+export function timeOf(moment: Date): string {
+  return formatTime(Math.floor(moment.getTime() / 1000));
+}

@@ -34,6 +34,8 @@ export interface Args<S extends OptionSpecs> {
 export interface Session {
   readonly context: Context;
   readonly stdin: Readable;
+  /** Shows lines to a person, and asks them. True: they typed yes. @throws NOT_CONFIRMED where nobody is there */
+  ask(lines: (view: View) => readonly Line[], question: string): Promise<boolean>;
 }
 
 /** What a command has to say: `report` is the one document of --json. */

@@ -5,26 +5,32 @@ import { basename, resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { AirgapError, fail } from "../errors.js";
 import { errorCode } from "../host/files.js";
-import type { PublicKey, SecretKey } from "../nix/signature.js";
+import type { SecretKey } from "../nix/signature.js";
 import type { Context } from "../ops/context.js";
+import type { VerificationKey } from "../trust/keys.js";
+import type { SigningKey } from "../trust/signing.js";
 import type { Session } from "./command.js";
 
 /** A key file of any form is far smaller. */
 const MAX_KEY_FILE = 4096;
 
-/** Each is `name:base64`, or the path of a file that holds that or PEM. @throws KEY_INVALID, USAGE, DISK */
-export function readPublicKeys(values: readonly string[], context: Context): Promise<PublicKey[]> {
+/** Each is a key's text, or the path of a file that holds one: Nix's form, PEM, OpenSSH's. @throws KEY_INVALID, USAGE, DISK */
+export function readPublicKeys(
+  values: readonly string[],
+  context: Pick<Context, "cwd">,
+): Promise<VerificationKey[]> {
   return Promise.all(values.map((value) => readPublicKey(value, context)));
 }
 
-async function readPublicKey(value: string, { cwd }: Context): Promise<PublicKey> {
+async function readPublicKey(value: string, { cwd }: Pick<Context, "cwd">): Promise<VerificationKey> {
   const subject = `--public-key ${value}`;
-  const { parseTrustedKey } = await import("../trust/keys.js");
-  if (/^[^/:\s]+:[A-Za-z0-9+/]{43}=$/.test(value)) return named(subject, () => parseTrustedKey(value, value));
+  const { parseVerificationKey } = await import("../trust/keys.js");
+  const isText = /^[^/:\s]+:[A-Za-z0-9+/]{43}=$/.test(value) || /^(ssh|ecdsa|sk)-\S+ AAAA/.test(value);
+  if (isText) return named(subject, () => parseVerificationKey(value, commentOf(value)));
   if (looksSecret(value)) refuseSecretText("--public-key");
   const { text } = await readKeyFile(resolve(cwd, value), "--public-key", value);
   return named(subject, () =>
-    parseTrustedKey(
+    parseVerificationKey(
       text,
       basename(value)
         .replace(/\.pem$/, "")
@@ -33,8 +39,27 @@ async function readPublicKey(value: string, { cwd }: Context): Promise<PublicKey
   );
 }
 
-/** `value` is a path, or `-` for stdin. Notes a file that others can read. @throws KEY_INVALID, USAGE, DISK */
-export async function readSecretKey(value: string, { context, stdin }: Session): Promise<SecretKey> {
+/** What stands behind an SSH key, for a name. */
+function commentOf(value: string): string {
+  return value.split(" ").slice(2).join(" ") || "an SSH key";
+}
+
+/** A key in Nix's form, which signs store paths too. `value` as for `readSigningKey`. @throws KEY_INVALID, USAGE, DISK */
+export async function readSecretKey(value: string, session: Session): Promise<SecretKey> {
+  const text = await readSecret(value, session);
+  const { parseSecretKey } = await import("../nix/signature.js");
+  return named(`--key ${value}`, () => parseSecretKey(text.replace(/\n$/, "")));
+}
+
+/** A key in any form. `value` is a path, or `-` for stdin. @throws KEY_INVALID, USAGE, DISK */
+export async function readSigningKey(value: string, session: Session): Promise<SigningKey> {
+  const text = await readSecret(value, session);
+  const { parseSigningKey } = await import("../trust/signing.js");
+  return named(`--key ${value}`, () => parseSigningKey(text, value === "-" ? "key" : basename(value)));
+}
+
+/** Notes a file that others can read. */
+async function readSecret(value: string, { context, stdin }: Session): Promise<string> {
   if (looksSecret(value)) refuseSecretText("--key");
   const { text, mode } =
     value === "-"
@@ -43,8 +68,7 @@ export async function readSecretKey(value: string, { context, stdin }: Session):
   if ((mode & 0o077) !== 0) {
     context.report({ type: "note", text: `${value} can be read by others: chmod 600 ${value}` });
   }
-  const { parseSecretKey } = await import("../nix/signature.js");
-  return named(`--key ${value}`, () => parseSecretKey(text.replace(/\n$/, "")));
+  return text;
 }
 
 /** `name:` and the base64 of 64 bytes. */

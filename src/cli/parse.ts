@@ -46,12 +46,8 @@ export function parseCommandLine(
   refuseFlagValues(argv, commands);
   const { words, options, help } = split(argv, commands, columns);
   if (help !== null) return { kind: "text", text: `${help}\n` };
-  const [verb, ...positionals] = words;
-  const command = commands.find(({ name }) => name === verb);
-  if (verb === undefined)
-    throw new UsageError(`say what to do: ${commands.map(({ name }) => name).join(", ")}`);
-  if (command === undefined)
-    throw new UsageError(`there is no command "${verb}"${suggestion(verb, commands)}`);
+  const command = findCommand(words, commands);
+  const positionals = words.slice(command.name.split(" ").length);
 
   const refuse = (message: string): never => {
     throw new UsageError(message, command.name);
@@ -81,6 +77,25 @@ export function parseCommandLine(
       verbose: values["verbose"] === true,
     },
   };
+}
+
+/** By its first word, or its first two. */
+function findCommand(words: readonly string[], commands: readonly Command[]): Command {
+  const [verb, second] = words;
+  if (verb === undefined) throw new UsageError(`say what to do: ${verbsOf(commands).join(", ")}`);
+  const group = commands.filter(({ name }) => name.startsWith(`${verb} `));
+  const name = group.length > 0 ? `${verb} ${second ?? ""}` : verb;
+  const command = commands.find((one) => one.name === name);
+  if (command !== undefined) return command;
+  if (group.length > 0 && second === undefined) {
+    throw new UsageError(`say what to do: ${group.map((one) => one.name).join(", ")}`);
+  }
+  throw new UsageError(`there is no command "${name}"${suggestion(name, commands)}`);
+}
+
+/** First words, each once. */
+function verbsOf(commands: readonly Command[]): string[] {
+  return [...new Set(commands.map(({ name }) => name.split(" ")[0]!))];
 }
 
 /** Whether the command line asks for JSON, also one that is not understood. */
@@ -140,8 +155,11 @@ function split(argv: readonly string[], commands: readonly Command[], columns: n
       if (error !== undefined && error.name !== "YError") throw error;
       throw new UsageError(translate(message ?? error.message), commandOf(argv, commands));
     });
-  for (const command of commands) {
-    parser.command(command.name, command.summary, (of) => describe(of, command));
+  for (const verb of verbsOf(commands)) {
+    const group = commands.filter(({ name }) => name.startsWith(`${verb} `));
+    const [command] = group.length > 0 ? [] : commands.filter(({ name }) => name === verb);
+    if (command !== undefined) parser.command(verb, command.summary, (of) => describe(of, command));
+    else parser.command(verb, GROUPS[verb] ?? "", (of) => describeGroup(of, verb, group));
   }
   parser.parse([...argv], {}, (error, parsed: Record<string, unknown>, output) => {
     if (error) throw error;
@@ -153,6 +171,23 @@ function split(argv: readonly string[], commands: readonly Command[], columns: n
     };
   });
   return result;
+}
+
+/** What commands of two words have in common. */
+const GROUPS: Readonly<Record<string, string>> = {
+  audit: "Check and export the record of what a site did",
+  trust: "Say whom a site trusts, and what it may go back to",
+};
+
+function describeGroup(parser: Argv, verb: string, group: readonly Command[]): Argv {
+  parser
+    .usage(`Usage: nix-airgap ${verb} COMMAND [OPTION…]\n\n${GROUPS[verb] ?? ""}.`)
+    .epilogue(`nix-airgap ${verb} COMMAND --help tells about a command, with examples.`)
+    .version(false);
+  for (const command of group) {
+    parser.command(command.name.slice(verb.length + 1), command.summary, (of) => describe(of, command));
+  }
+  return parser;
 }
 
 function describe(parser: Argv, { name, positional, description, options, examples }: Command): Argv {
@@ -210,7 +245,11 @@ function translate(message: string): string {
 }
 
 function commandOf(argv: readonly string[], commands: readonly Command[]): string | null {
-  return commands.find(({ name }) => name === argv[0])?.name ?? null;
+  return (
+    commands.find(({ name }) => name === argv[0] || name === `${argv[0]} ${argv[1]}`)?.name ??
+    verbsOf(commands).find((verb) => verb === argv[0]) ??
+    null
+  );
 }
 
 function dashed(name: string): string {

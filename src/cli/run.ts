@@ -3,7 +3,7 @@ import type { Readable, Writable } from "node:stream";
 import { AirgapError, EXIT, fail } from "../errors.js";
 import { asDiskError, errorCode } from "../host/files.js";
 import { nodeContext } from "../ops/node-context.js";
-import type { Answer } from "./command.js";
+import type { Answer, Session } from "./command.js";
 import { UsageError } from "./command.js";
 import { COMMANDS } from "./commands/index.js";
 import { parseCommandLine, wantsJson } from "./parse.js";
@@ -59,7 +59,11 @@ export async function runMain(argv: readonly string[], io: Io): Promise<number> 
       const { env, now, signal, workerEntry } = io;
       const cwd = io.cwd ?? fail("DISK", GONE);
       const context = nodeContext({ env, cwd, now, signal, workerEntry, report: progress.report });
-      answer = await parsed.command.run(parsed.args, { context, stdin: io.stdin });
+      answer = await parsed.command.run(parsed.args, {
+        context,
+        stdin: io.stdin,
+        ask: (lines, question) => ask(lines, question, io),
+      });
     } finally {
       progress.close();
     }
@@ -106,6 +110,24 @@ function write(stream: Writable, text: string): Promise<void> {
     });
   });
 }
+
+/** On stderr, since stdout is for the answer. */
+async function ask(lines: Ask, question: string, io: Io): Promise<boolean> {
+  const { stdin, stderr, signal } = io;
+  const color = hasColor(stderr, io);
+  const text = formatLines(lines({ color, isTerminal: stderr.isTTY === true }), color);
+  await write(stderr, text);
+  if (!("isTTY" in stdin) || stdin.isTTY !== true) return false;
+  const { createInterface } = await import("node:readline/promises");
+  const reader = createInterface({ input: stdin, output: stderr });
+  try {
+    return (await reader.question(`\n${question} `, { signal })).trim() === "yes";
+  } finally {
+    reader.close();
+  }
+}
+
+type Ask = Parameters<Session["ask"]>[0];
 
 /**
  * A person watches: lines may be redrawn. A serial console often has no width, or 0, which ora

@@ -21,6 +21,8 @@ export interface RunOptions {
   readonly signal: AbortSignal;
   /** Given on stdin, which is empty otherwise. */
   readonly input?: Uint8Array | string;
+  /** It may ask whoever sits at the terminal: it stays in our session, and so in our process group. */
+  readonly terminal?: boolean;
   /** Called when it runs. */
   readonly onStart?: (pid: number) => void;
   /** Called for every line as it comes, without its newline. */
@@ -40,7 +42,7 @@ export interface RunResult {
 }
 
 /**
- * Runs `argv` in a process group of its own, and resolves when it has ended. On abort, timeout or too much output
+ * Runs `argv` in a process group of its own, unless it may use the terminal, and resolves when it has ended. On abort, timeout or too much output
  * the whole group is ended first.
  *
  * @throws NIX_MISSING where the program does not exist or may not be run, NIX_FAILED on timeout or too much
@@ -57,10 +59,10 @@ export function run(argv: readonly string[], options: RunOptions): Promise<RunRe
     const child = spawn(program, args, {
       cwd,
       env,
-      detached: true,
+      detached: options.terminal !== true,
       stdio: [input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
     });
-    const group = new ProcessGroup(child);
+    const group = new ProcessGroup(child, options.terminal !== true);
     if (child.pid !== undefined) options.onStart?.(child.pid);
     const stop = (reason: unknown): void => {
       failure ??= reason;
@@ -143,13 +145,15 @@ process.on("exit", () => {
   for (const group of running) group.kill("SIGKILL");
 });
 
-/** A child that leads a process group, so that what it started can be ended with it. */
+/** A child that leads a process group, so that what it started can be ended with it; one at a terminal stands alone. */
 class ProcessGroup {
   readonly #child: ChildProcess;
+  readonly #leads: boolean;
   #grace: NodeJS.Timeout | undefined;
 
-  constructor(child: ChildProcess) {
+  constructor(child: ChildProcess, leads: boolean) {
     this.#child = child;
+    this.#leads = leads;
     running.add(this);
     // What outlives its leader would hold our pipes open, and be nobody's.
     child.on("exit", () => this.kill("SIGKILL"));
@@ -161,9 +165,10 @@ class ProcessGroup {
   }
 
   kill(signal: NodeJS.Signals): void {
-    if (this.#child.pid === undefined) return;
+    const { pid } = this.#child;
+    if (pid === undefined) return;
     try {
-      process.kill(-this.#child.pid, signal);
+      process.kill(this.#leads ? -pid : pid, signal);
     } catch {
       // No such group: all of it has ended.
     }

@@ -84,6 +84,38 @@ export async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+/**
+ * A whole small file: at most `cap` + 1 bytes of it, by which the caller sees that it is too large. Null where there is
+ * none. @throws DISK, also for what is no regular file
+ */
+export async function readSmallFile(path: string, cap: number): Promise<Buffer | null> {
+  try {
+    return await withDiskErrors(path, async () => {
+      const file = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+      try {
+        const stats = await file.stat();
+        if (!stats.isFile()) throw new AirgapError("DISK", { subject: path, actual: "not a regular file" });
+        const bytes = Buffer.alloc(Math.min(stats.size, cap) + 1);
+        const { bytesRead } = await file.read(bytes, 0, bytes.length, 0);
+        return bytes.subarray(0, bytesRead);
+      } finally {
+        await file.close();
+      }
+    });
+  } catch (error) {
+    const isMissing = error instanceof AirgapError && ["ENOENT", "ENOTDIR"].includes(errorCode(error.cause));
+    if (isMissing) return null;
+    throw error;
+  }
+}
+
+/** Bytes of a regular file. @throws DISK */
+export async function fileSize(path: string): Promise<number> {
+  const stats = await withDiskErrors(path, () => stat(path));
+  if (stats.isFile()) return stats.size;
+  throw new AirgapError("DISK", { subject: path, actual: "not a regular file" });
+}
+
 /** A new empty folder that only we can enter, in `parent` or the system's place for such. @throws DISK, NO_SPACE */
 export function makeTempDir(prefix: string, parent = tmpdir()): Promise<string> {
   return withDiskErrors(parent, () => mkdtemp(join(parent, prefix)));

@@ -14,7 +14,8 @@ import { closure } from "../nix/closure.js";
 import { type LockAttributes, parseFlakeLock, resolveFlakeLock } from "../nix/flake-lock.js";
 import { formatHex, hashOf } from "../nix/hash.js";
 import { parseStrictJson } from "../strict-json.js";
-import { checkApprovals } from "../trust/approval.js";
+import { bundleSubject, checkApprovals, keyHashOf } from "../trust/approval.js";
+import { saysSigner } from "../trust/statement.js";
 import type { Context } from "./context.js";
 import { reportedFindings } from "./reports.js";
 
@@ -89,13 +90,20 @@ async function listApprovals(medium: Medium, problems: Finding[]): Promise<Inspe
     if (bytes !== null) files.set(name, bytes);
   }
   // With no key to trust, only their form is judged; the other findings are that there is no key.
-  const { approvals, findings } = checkApprovals(files, "", []);
+  const { approvals, findings } = checkApprovals(files, bundleSubject(""), []);
   problems.push(...findings.filter(({ code }) => code === "APPROVAL_MALFORMED"));
   return approvals.map((approval) => {
     const predicate = approval.state === "valid" ? null : (approval.unverifiedStatement?.predicate ?? null);
-    const { file, role, keyHash } = approval;
-    const keyName = predicate?.signer.keyName ?? null;
-    return { file, role: predicate?.role ?? role, keyName, keyHash, signedAt: predicate?.signedAt ?? null };
+    const statement = approval.state === "valid" ? null : approval.unverifiedStatement;
+    const { file, role } = approval;
+    return {
+      file,
+      role: predicate?.role ?? role,
+      signer: statement === null ? null : saysSigner(statement),
+      keyHash: keyHashOf(approval),
+      decision: predicate?.decision ?? null,
+      signedAt: predicate?.signedAt ?? null,
+    };
   });
 }
 

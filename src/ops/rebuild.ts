@@ -18,7 +18,6 @@ import { type NixContext, type NixLogEvent, realise, version } from "../host/nix
 import { parseSandboxPaths, siteNix } from "../host/nix/site.js";
 import { makeRunDir } from "../host/run-dir.js";
 import { realPath } from "../host/store.js";
-import type { PublicKey } from "../nix/signature.js";
 import { formatTime } from "../time.js";
 import { checkOnDisk, hashOnDisk, totalsOf } from "./check-disk.js";
 import type { Context } from "./context.js";
@@ -43,11 +42,12 @@ import {
 } from "./rebuild/verdict.js";
 import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
 import { stagingBytes } from "./restore/plan.js";
+import type { Trust } from "./verify/trust.js";
 import type { VerifiedBundle } from "./verify/verified-bundle.js";
 import { verifyToBundle } from "./verify.js";
 
 export interface RebuildOptions {
-  readonly publicKeys: readonly PublicKey[];
+  readonly trust: Exclude<Trust, { by: "nobody" }>;
   /** Default: the bundle's tier. */
   readonly from?: RebuildTier;
   /** A folder for the scratch store, which is kept, and resumed from; default: a temporary one. */
@@ -119,10 +119,10 @@ class Run {
   }
 
   async #rebuild(tempDir: string): Promise<Outcome> {
-    const { publicKeys, dryRun, scratch: scratchDir } = this.#options;
+    const { trust, dryRun, scratch: scratchDir } = this.#options;
     const { report, bundle } = await verifyToBundle(
       this.#bundlePath,
-      { publicKeys, integrityOnly: false, documentOnly: false, allowExtra: false },
+      { trust, documentOnly: false, allowExtra: false },
       this.#context,
     );
     if (bundle === null) return { verdict: "refused", exit: report.exit, findings: verifyFindings(report) };

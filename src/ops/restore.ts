@@ -23,7 +23,6 @@ import { programsIn } from "../host/programs.js";
 import { makeRunDir } from "../host/run-dir.js";
 import { realPath, resolveStore, type TargetStore } from "../host/store.js";
 import { withStoreLock } from "../host/store-lock.js";
-import type { PublicKey } from "../nix/signature.js";
 import { formatTime } from "../time.js";
 import { checkOnDisk, checkRecords, DiskCheck, totalsOf } from "./check-disk.js";
 import type { Context } from "./context.js";
@@ -33,11 +32,13 @@ import { PhaseClock } from "./phase-clock.js";
 import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
 import { planRestore, type RestorePlan } from "./restore/plan.js";
 import { dropRepair, withRepair } from "./restore/repair.js";
+import { acceptRelease } from "./site.js";
+import type { Trust } from "./verify/trust.js";
 import type { VerifiedBundle } from "./verify/verified-bundle.js";
 import { verifyToBundle } from "./verify.js";
 
 export interface RestoreOptions {
-  readonly publicKeys: readonly PublicKey[];
+  readonly trust: Exclude<Trust, { by: "nobody" }>;
   /** As `nix --store` takes it; default: this machine's. */
   readonly store?: string;
   /** Default: PRODUCT-RELEASE. */
@@ -116,11 +117,11 @@ class Run {
   }
 
   async #restore(tempDir: string): Promise<Outcome> {
-    const { publicKeys, dryRun, outLink } = this.#options;
+    const { trust, dryRun, outLink } = this.#options;
     const { signal, report, env } = this.#context;
     const { report: verification, bundle } = await verifyToBundle(
       this.#bundlePath,
-      { publicKeys, integrityOnly: false, documentOnly: false, allowExtra: false },
+      { trust, documentOnly: false, allowExtra: false },
       this.#context,
     );
     if (bundle === null) {
@@ -189,6 +190,8 @@ class Run {
     if (wrongRecords.length > 0) return wrongRecords;
 
     const { product, release, paths } = bundle.document;
+    const refused = await this.#accept(bundle);
+    if (refused.length > 0) return [...refused];
     const name = this.#gcRoot ?? `${product}-${release}`;
     const roots = await makeRoots(
       this.#store,
@@ -201,6 +204,14 @@ class Run {
     await dropRepair(this.#store);
     this.#gcRoots = roots.path;
     return [];
+  }
+
+  /** From here on the site has this release: what is older needs an authorization. */
+  async #accept({ document, documentSha256: sha256 }: VerifiedBundle): Promise<readonly Finding[]> {
+    const { trust } = this.#options;
+    if (trust.by !== "policy" || trust.site === null) return [];
+    const { policy, rollbacks, site } = trust;
+    return acceptRelease({ place: site.place, policy }, { document, sha256, rollbacks }, this.#context);
   }
 
   /** Checks on disk what the store has by then, while the rest is imported. */

@@ -24,21 +24,18 @@ import type { FileJob } from "../host/jobs.js";
 import { WorkerPool } from "../host/pool.js";
 import { formatHex, hashOf } from "../nix/hash.js";
 import type { PublicKey } from "../nix/signature.js";
-import { type CheckedApproval, checkApprovals } from "../trust/approval.js";
-import { checkBinding } from "../trust/statement.js";
 import type { Context } from "./context.js";
 import { BlobReading } from "./verify/blobs.js";
 import { type Step, VerifyLog } from "./verify/log.js";
+import { authenticate, bind, checkSite, pathKeys, type Trust } from "./verify/trust.js";
 import { VerifiedBundle } from "./verify/verified-bundle.js";
 
 /** Above this, threads are started before it is known what they will do. */
 const MANY_FILES = 400;
 
 export interface VerifyOptions {
-  /** One of them must have approved the document; signatures on store paths by any of them must hold. */
-  readonly publicKeys: readonly PublicKey[];
-  /** Leave out who approved it: the verdict says that origin is unproven. */
-  readonly integrityOnly: boolean;
+  /** Who must have approved the document; signatures on store paths by the keys it has for that must hold. */
+  readonly trust: Trust;
   /** Leave out the contents of blobs: the verdict says so. */
   readonly documentOnly: boolean;
   /** Tolerate what operating systems leave on media. */
@@ -87,11 +84,12 @@ async function verifySteps(
   const log = new VerifyLog(bundlePath);
   const verdict = options.documentOnly
     ? "document-only"
-    : options.integrityOnly
+    : options.trust.by === "nobody"
       ? "integrity-only"
       : "verified";
   const refused = () => ({ report: log.report(verdict), bundle: null });
-  if (options.publicKeys.length === 0 && !options.integrityOnly) {
+  const { trust } = options;
+  if (trust.by === "keys" && trust.keys.length === 0) {
     log.find("V2", [{ code: "KEY_REQUIRED" }]);
     return refused();
   }
@@ -107,14 +105,15 @@ async function verifySteps(
   if (documentSha256 === null) return refused();
   const approvalFiles = await readApprovals(medium);
   log.bundle.sha256 = documentSha256;
-  authenticate(log, options, { approvalFiles, documentSha256 });
+  authenticate(log, trust, { approvalFiles, documentSha256 });
   if (log.failed("V2")) return refused();
 
   const documentBytes = await readDocument(medium, documentSha256);
   const document = parse(log, documentBytes);
   if (document === null) return refused();
-  bind(log, document);
+  bind(log, trust, document);
   if (log.failed("V2")) return refused();
+  checkSite(log, trust, document, context);
 
   // Threads read while this one does what takes no reading.
   const { documentOnly } = options;
@@ -134,7 +133,7 @@ async function verifySteps(
   const packed = await derivations();
   const rest = documentOnly ? null : blobs.readRest(packed, demands);
   checkNamesAndClosure(log, document, packed);
-  await checkPathSignatures(log, document, { publicKeys: options.publicKeys, context });
+  await checkPathSignatures(log, document, { publicKeys: pathKeys(trust), context });
   if (rest === null) leaveOutContents(log, files.blobs);
   else await rest();
   log.addChecked("V8", files.docsChecked);
@@ -178,23 +177,6 @@ async function readApprovals(medium: Medium): Promise<Map<string, Buffer>> {
   return approvals;
 }
 
-/** V2, but for what needs the document. */
-function authenticate(
-  log: VerifyLog,
-  { integrityOnly, publicKeys }: VerifyOptions,
-  about: { readonly approvalFiles: ReadonlyMap<string, Buffer>; readonly documentSha256: string },
-): void {
-  const keys = integrityOnly ? [] : publicKeys;
-  const { approvals, findings } = checkApprovals(about.approvalFiles, about.documentSha256, keys);
-  log.approvals = approvals;
-  if (integrityOnly) {
-    log.notRun("V2", "left out: origin is unproven, anybody could have made this bundle");
-    return;
-  }
-  log.find("V2", findings);
-  log.done("V2", approvals.length);
-}
-
 /** V3. */
 function parse(log: VerifyLog, bytes: Buffer): BundleDocument | null {
   const { document, findings } = parseDocument(bytes);
@@ -205,18 +187,6 @@ function parse(log: VerifyLog, bytes: Buffer): BundleDocument | null {
   const { created, product, release, sequence, systems, tier } = document;
   Object.assign(log.bundle, { created, product, release, sequence, systems, tier });
   return document;
-}
-
-/** V2, once the document is read. */
-function bind(log: VerifyLog, document: BundleDocument): void {
-  log.approvals = log.approvals.map((approval): CheckedApproval => {
-    if (approval.state !== "valid") return approval;
-    const { statement, file, role, keyName, keyHash } = approval;
-    const findings = checkBinding(statement, document, file);
-    log.find("V2", findings);
-    if (findings.length === 0) return approval;
-    return { state: "bad", file, role, keyName, keyHash, unverifiedStatement: statement };
-  });
 }
 
 const noDerivations = async () => new PackedDerivations(new Map());

@@ -1,47 +1,52 @@
 /**
  * Approvals: one signed statement a file, a DSSE envelope in a Sigstore bundle (docs/format.md, section 7).
- * Makes them, and checks those of a bundle against trusted keys and the document's hash, before the document is
- * read. Which roles must have signed is not asked here.
+ * Makes them, and checks those about one subject (a document, a flake.lock, a policy) against keys and the subject's
+ * hash, before the subject is read. What a role or a policy asks for is not asked here (judge.ts).
  */
 import { formatJson, parseCanonicalJson } from "../canonical-json.js";
 import { AirgapError, type Code, type Finding, fail } from "../errors.js";
 import type { Approval, Statement } from "../generated/types.js";
 import { validateApproval } from "../generated/validators.js";
 import { excerpt } from "../nix/excerpt.js";
-import type { PublicKey, SecretKey } from "../nix/signature.js";
-import { MAX_ENVELOPE, PAYLOAD_TYPE, signPayload, verifyPayload } from "./dsse.js";
-import { keyHash, keyHint } from "./keys.js";
+import { isJsonObject, type JsonValue, parseStrictJson } from "../strict-json.js";
+import { MAX_ENVELOPE, PAYLOAD_TYPE, preAuthEncoding } from "./dsse.js";
+import { checkSignature, hintOf, type VerificationKey } from "./keys.js";
+import { type SigningKey, signMessage } from "./signing.js";
 import { formatStatement, parseStatement } from "./statement.js";
 
 const MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json";
-const FILE_NAME = /^approvals\/([a-z0-9][a-z0-9._-]{0,31})-([0-9a-f]{32})\.sigstore\.json$/;
+const FILE_NAME = /(?:^|\/)([a-z0-9][a-z0-9._-]{0,31})-([0-9a-f]{32})\.sigstore\.json$/;
 
 export interface ApprovalFile {
-  /** Name in the bundle, with its folder. */
+  /** Without its folder. */
   readonly fileName: string;
   readonly bytes: Buffer;
 }
 
-/** One file of `approvals/`, as far as it was understood. */
+/** A statement that a key was found to have signed, about the subject asked for. */
+export interface ValidApproval {
+  readonly state: "valid";
+  readonly file: string;
+  readonly role: string;
+  readonly key: VerificationKey;
+  readonly statement: Statement;
+  /** What a FIDO key says of its holder; null for keys that cannot say. */
+  readonly touch: boolean | null;
+  readonly pin: boolean | null;
+}
+
+/** One file, as far as it was understood. */
 export type CheckedApproval =
+  | ValidApproval
   | {
-      readonly state: "valid";
-      readonly file: string;
-      readonly role: string;
-      /** The trusted key's. */
-      readonly keyName: string;
-      readonly keyHash: string;
-      readonly statement: Statement;
-    }
-  | {
-      /** `unknown`: by no trusted key, so it neither helps nor harms. `bad`: there is a finding about it. */
+      /** `unknown`: by none of the keys, so it neither helps nor harms. `bad`: there is a finding about it. */
       readonly state: "unknown" | "bad";
       readonly file: string;
       /** What the file name says. */
       readonly role: string | null;
-      /** The trusted key's, where one made the signature or the hint names one. */
+      /** The known key's, where one made the signature or the hint names one. */
       readonly keyName: string | null;
-      /** Hex. A trusted key's hash, else what the hint claims; null where that cannot be read. */
+      /** Hex. A known key's hash, else what the hint claims; null where that cannot be read. */
       readonly keyHash: string | null;
       /** To be shown as a claim, never acted on. */
       readonly unverifiedStatement: Statement | null;
@@ -53,40 +58,60 @@ export interface CheckedApprovals {
   readonly findings: readonly Finding[];
 }
 
-/** Signs `statement`. The same inputs give the same bytes. */
-export function makeApproval(statement: Statement, secret: SecretKey): ApprovalFile {
-  const payload = formatStatement(statement);
-  const approval: Approval = {
-    dsseEnvelope: {
-      payload: payload.toString("base64"),
-      payloadType: PAYLOAD_TYPE,
-      signatures: [{ sig: signPayload(payload, secret).toString("base64") }],
-    },
-    mediaType: MEDIA_TYPE,
-    verificationMaterial: { publicKey: { hint: keyHint(secret.publicKey) }, tlogEntries: [] },
-  };
-  const fileName = approvalFileName(statement.predicate.role, secret.publicKey);
-  return { fileName, bytes: Buffer.from(formatJson(approval)) };
+/** What approvals must be about. */
+export interface ApprovalSubject {
+  /** Hex, of its exact bytes. */
+  readonly sha256: string;
+  readonly predicateTypes: readonly Statement["predicateType"][];
 }
 
-export function approvalFileName(role: string, key: PublicKey): string {
-  return `approvals/${role}-${keyHash(key).slice(0, 32)}.sigstore.json`;
+/** Of the document of a bundle. */
+export function bundleSubject(sha256: string): ApprovalSubject {
+  return { sha256, predicateTypes: ["urn:nix-airgap:approval:v1", "urn:nix-airgap:approval:v2"] };
+}
+
+/** Signs `statement`. With Ed25519 the same inputs give the same bytes. */
+export function makeApproval(statement: Statement, key: SigningKey): ApprovalFile {
+  const payload = formatStatement(statement);
+  const signature = signMessage(preAuthEncoding(payload), key);
+  return approvalFile({ payload, signature, key: key.publicKey, role: statement.predicate.role });
+}
+
+/** The file of a signature that was made anywhere. */
+export function approvalFile(parts: {
+  readonly payload: Uint8Array;
+  readonly signature: Uint8Array;
+  readonly key: VerificationKey;
+  readonly role: string;
+}): ApprovalFile {
+  const approval: Approval = {
+    dsseEnvelope: {
+      payload: Buffer.from(parts.payload).toString("base64"),
+      payloadType: PAYLOAD_TYPE,
+      signatures: [{ sig: Buffer.from(parts.signature).toString("base64") }],
+    },
+    mediaType: MEDIA_TYPE,
+    verificationMaterial: { publicKey: { hint: hintOf(parts.key.hash) }, tlogEntries: [] },
+  };
+  return { fileName: approvalFileName(parts.role, parts.key), bytes: Buffer.from(formatJson(approval)) };
+}
+
+export function approvalFileName(role: string, key: VerificationKey): string {
+  return `${role}-${key.hash.slice(0, 32)}.sigstore.json`;
 }
 
 /**
- * V2, but for the binding to the document's fields (`checkBinding`). `files` is the content of `approvals/` by
- * full name; `documentSha256` is hex. The bundle is approved when there are no findings: then at least one
- * approval is valid.
+ * Checks approvals against their subject. `files`: content by name, with or without its folder. They approve when there are no
+ * findings: then at least one is valid, and none of the keys has said anything else.
  */
 export function checkApprovals(
   files: ReadonlyMap<string, Uint8Array>,
-  documentSha256: string,
-  trustedKeys: readonly PublicKey[],
+  subject: ApprovalSubject,
+  keys: readonly VerificationKey[],
 ): CheckedApprovals {
-  const keys = trustedKeys.map((key) => ({ key, hash: keyHash(key) }));
   const findings: Finding[] = [];
   const approvals = [...files.keys()].sort().map((file) => {
-    const checked = checkApproval(file, files.get(file)!, { documentSha256, keys });
+    const checked = checkApproval(file, files.get(file)!, { subject, keys });
     findings.push(...checked.findings);
     return checked.approval;
   });
@@ -96,35 +121,36 @@ export function checkApprovals(
     findings.push({
       code: "APPROVAL_UNTRUSTED",
       subject: "approvals/",
-      expected: `a signature by ${keys.map(({ key, hash }) => `${key.name} (${hash})`).join(" or ") || "a trusted key"}`,
-      actual: approvals.map((approval) => approval.keyHash).join(", "),
+      expected: `a signature by ${keys.map(({ name, hash }) => `${name} (${hash})`).join(" or ") || "a trusted key"}`,
+      actual: approvals.map((approval) => keyHashOf(approval)).join(", "),
     });
   }
   return { approvals, findings };
 }
 
-interface HashedKey {
-  readonly key: PublicKey;
-  /** Hex. */
-  readonly hash: string;
+/** Hex; null where not even a claim could be read. */
+export function keyHashOf(approval: CheckedApproval): string | null {
+  return approval.state === "valid" ? approval.key.hash : approval.keyHash;
 }
 
-interface Trusted {
-  readonly documentSha256: string;
-  readonly keys: readonly HashedKey[];
+export function keyNameOf(approval: CheckedApproval): string | null {
+  return approval.state === "valid" ? approval.key.name : approval.keyName;
 }
 
 interface Envelope {
   readonly payload: Buffer;
   readonly signature: Buffer;
-  /** Hex. */
-  readonly hint: string;
+}
+
+interface About {
+  readonly subject: ApprovalSubject;
+  readonly keys: readonly VerificationKey[];
 }
 
 function checkApproval(
   file: string,
   bytes: Uint8Array,
-  { documentSha256, keys }: Trusted,
+  { subject, keys }: About,
 ): { approval: CheckedApproval; findings: Finding[] } {
   const role = FILE_NAME.exec(file)?.[1] ?? null;
   const envelope = attempt(() => parseEnvelope(bytes));
@@ -134,55 +160,72 @@ function checkApproval(
       findings: [findingOf(envelope, file)],
     };
   }
-  const { payload, signature, hint } = envelope;
+  const { payload, hint } = envelope;
   const statement = attempt(() => parseStatement(payload));
   const unverifiedStatement = statement instanceof AirgapError ? null : statement;
-  const signer = keys.find(({ key }) => verifyPayload(payload, signature, key));
+  const signed = findSigner(envelope, keys);
   const hinted = keys.find(({ hash }) => hash === hint);
-  if (!signer) {
-    const about = { file, role, keyName: hinted?.key.name ?? null, keyHash: hint, unverifiedStatement };
+  if (signed === null) {
+    const about = { file, role, keyName: hinted?.name ?? null, keyHash: hint, unverifiedStatement };
     if (!hinted) return { approval: { state: "unknown", ...about }, findings: [] };
-    const expected = `a signature by ${hinted.key.name}`;
+    const expected = `a signature by ${hinted.name}`;
     return {
       approval: { state: "bad", ...about },
       findings: [{ code: "APPROVAL_SIGNATURE", subject: file, expected }],
     };
   }
-  const about = { file, keyName: signer.key.name, keyHash: signer.hash };
+  const { key, touch, pin } = signed;
   const findings =
     statement instanceof AirgapError
       ? [findingOf(statement, file)]
-      : checkSigned(file, { statement, hint, signer, documentSha256 });
+      : checkSigned(file, { statement, hint, key, subject });
   if (statement instanceof AirgapError || findings.length > 0) {
-    return { approval: { state: "bad", ...about, role, unverifiedStatement }, findings };
+    const about = { file, role, keyName: key.name, keyHash: key.hash, unverifiedStatement };
+    return { approval: { state: "bad", ...about }, findings };
   }
   return {
-    approval: { state: "valid", ...about, role: statement.predicate.role, statement },
+    approval: { state: "valid", file, role: statement.predicate.role, key, statement, touch, pin },
     findings,
   };
 }
 
-/** A statement that a trusted key made binds this document, and stands under its own name. */
+/** Which of the keys made this signature; hints are not asked. */
+export function findSigner(
+  { payload, signature }: Envelope,
+  keys: readonly VerificationKey[],
+): { readonly key: VerificationKey; readonly touch: boolean | null; readonly pin: boolean | null } | null {
+  const message = preAuthEncoding(payload);
+  for (const key of keys) {
+    const { holds, ...presence } = { touch: null, pin: null, ...checkSignature(key, message, signature) };
+    if (holds) return { key, ...presence };
+  }
+  return null;
+}
+
+/** A statement that a trusted key made binds this subject, and stands under its own name. */
 function checkSigned(
   file: string,
-  about: { statement: Statement; hint: string; signer: HashedKey; documentSha256: string },
+  about: { statement: Statement; hint: string; key: VerificationKey; subject: ApprovalSubject },
 ): Finding[] {
-  const { statement, hint, signer, documentSha256 } = about;
+  const { statement, hint, key, subject } = about;
   const findings: Finding[] = [];
   const refuse = (code: Code, expected: string, actual: string) =>
     findings.push({ code, subject: file, expected, actual });
   // Only a hint, but one that we would not have written.
-  if (hint !== signer.hash)
-    refuse("APPROVAL_MALFORMED", `the hint of ${signer.key.name}, ${signer.hash}`, hint);
-  const sha256 = statement.subject[0]!.digest.sha256;
-  if (sha256 !== documentSha256) refuse("APPROVAL_SUBJECT", documentSha256, sha256);
-  const name = approvalFileName(statement.predicate.role, signer.key);
-  if (name !== file) refuse("APPROVAL_NAME", name, excerpt(file));
+  if (hint !== key.hash) refuse("APPROVAL_MALFORMED", `the hint of ${key.name}, ${key.hash}`, hint);
+  if (!subject.predicateTypes.includes(statement.predicateType)) {
+    refuse("APPROVAL_MALFORMED", subject.predicateTypes.join(" or "), statement.predicateType);
+    return findings;
+  }
+  const { sha256 } = statement.subject[0]!.digest;
+  if (sha256 !== subject.sha256) refuse("APPROVAL_SUBJECT", subject.sha256, sha256);
+  const name = approvalFileName(statement.predicate.role, key);
+  if (name !== file.slice(file.lastIndexOf("/") + 1)) refuse("APPROVAL_NAME", name, excerpt(file));
   return findings;
 }
 
-/** Throws APPROVAL_MALFORMED, JSON_INVALID, JSON_NOT_CANONICAL. */
-function parseEnvelope(bytes: Uint8Array): Envelope {
+/** Throws APPROVAL_MALFORMED, JSON_INVALID, JSON_NOT_CANONICAL. `hint`: hex. */
+function parseEnvelope(bytes: Uint8Array): Envelope & { readonly hint: string } {
   const value: unknown = parseCanonicalJson(bytes, { maxBytes: MAX_ENVELOPE });
   if (!validateApproval(value)) {
     const [error] = validateApproval.errors ?? [];
@@ -195,6 +238,37 @@ function parseEnvelope(bytes: Uint8Array): Envelope {
     signature: decodeBase64(value.dsseEnvelope.signatures[0]!.sig),
     hint: decodeBase64(value.verificationMaterial.publicKey.hint).toString("hex"),
   };
+}
+
+/**
+ * What a Sigstore bundle of another program holds: of all else that it says nothing is signed. Null where the bytes are no
+ * such bundle.
+ * Throws APPROVAL_MALFORMED for one with another payload type, or not exactly one signature.
+ */
+export function readForeignEnvelope(bytes: Uint8Array): Envelope | null {
+  const value = attempt(() => parseStrictJson(bytes, { maxBytes: MAX_ENVELOPE }));
+  if (value instanceof AirgapError || !isJsonObject(value)) return null;
+  const { dsseEnvelope: envelope } = value;
+  if (!isJsonObject(envelope)) return null;
+  const { payload, payloadType, signatures } = envelope;
+  const [signature, ...more] = isList(signatures) ? signatures : [];
+  if (
+    payloadType !== PAYLOAD_TYPE ||
+    typeof payload !== "string" ||
+    !isJsonObject(signature) ||
+    typeof signature["sig"] !== "string" ||
+    more.length > 0
+  ) {
+    return fail("APPROVAL_MALFORMED", {
+      expected: `a Sigstore bundle with one signature over ${PAYLOAD_TYPE}`,
+      ...(typeof payloadType === "string" ? { actual: excerpt(payloadType) } : {}),
+    });
+  }
+  return { payload: decodeBase64(payload), signature: decodeBase64(signature["sig"]) };
+}
+
+function isList(value: JsonValue | undefined): value is readonly JsonValue[] {
+  return Array.isArray(value);
 }
 
 /** Buffer.from takes junk: only what it would print itself is accepted. */

@@ -23,7 +23,8 @@ import type { BundleDocument } from "../../src/generated/types.js";
 import { fingerprint } from "../../src/nix/narinfo.js";
 import { formatPublicKey, generateSecretKey, signFingerprint } from "../../src/nix/signature.js";
 import { makeApproval } from "../../src/trust/approval.js";
-import { makeStatement } from "../../src/trust/statement.js";
+import { signingKey } from "../../src/trust/signing.js";
+import { machineStatement } from "../../src/trust/statement.js";
 import { sampleDocument } from "../support/document.js";
 import { nixEnvironment } from "../support/fixtures.js";
 import { makeRelease, type Release } from "../support/release.js";
@@ -64,15 +65,19 @@ async function writeBundle(name: string, document: BundleDocument): Promise<stri
     else if (known) writeFileSync(join(dir, "blobs/sha256", sha256), bytes);
   }
   const documentSha256 = createHash("sha256").update(formatDocument(document)).digest("hex");
-  const statement = makeStatement({
+  const statement = machineStatement({
     document,
     documentSha256,
     role: "packer",
     signedAt: document.created,
     keyName: "acme-1",
   });
-  const approvals = [makeApproval(statement, secret), makeApproval(statement, other)];
-  await finishDirectory(dir, document, new Map(approvals.map(({ fileName, bytes }) => [fileName, bytes])));
+  const approvals = [makeApproval(statement, signingKey(secret)), makeApproval(statement, signingKey(other))];
+  await finishDirectory(
+    dir,
+    document,
+    new Map(approvals.map(({ fileName, bytes }) => [`approvals/${fileName}`, bytes])),
+  );
   return dir;
 }
 

@@ -1,4 +1,5 @@
 /** The program as a whole, in this process: exit codes, what goes to which stream, and that JSON keeps its schemas. */
+
 import { chmodSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { Writable } from "node:stream";
@@ -15,6 +16,7 @@ import { formatPublicKey, formatSecretKey, generateSecretKey, toSpkiPem } from "
 import { packerKey, strangerKey, tempDir, writeBundle } from "../support/bundle.js";
 import { makeRelease } from "../support/release.js";
 import { run } from "../support/run-main.js";
+import { SIGN_WORDS } from "../support/trust.js";
 
 const KEY = formatPublicKey(packerKey.publicKey);
 let dir: string;
@@ -181,7 +183,7 @@ describe("a secret", () => {
 
   it("on the command line is refused, and not repeated", async () => {
     for (const argv of [
-      ["sign", bundle, "--key", text],
+      ["sign", ...SIGN_WORDS, bundle, "--key", text],
       ["verify", bundle, "--public-key", text],
     ]) {
       const { code, stdout, stderr } = await run([...argv, "--json"]);
@@ -192,16 +194,18 @@ describe("a secret", () => {
 
   it("that others can read is noted", async () => {
     const copy = await writeBundle(makeRelease());
-    const open = await run(["sign", copy, "--key", file("open.sec", `${text}\n`, 0o640)]);
+    const open = await run(["sign", ...SIGN_WORDS, copy, "--key", file("open.sec", `${text}\n`, 0o640)]);
     expect(open.stderr).toContain("can be read by others");
-    const closed = await run(["sign", copy, "--key", file("closed.sec", `${text}\n`)]);
+    const closed = await run(["sign", ...SIGN_WORDS, copy, "--key", file("closed.sec", `${text}\n`)]);
     expect(closed.stderr).not.toContain("can be read by others");
     expect([open.code, closed.code]).toEqual([0, 0]);
   });
 
   it("comes by stdin with -", async () => {
     const copy = await writeBundle(makeRelease());
-    const { code, stdout } = await run(["sign", "--key", "-", copy, "--json"], { stdin: text });
+    const { code, stdout } = await run(["sign", ...SIGN_WORDS, "--key", "-", copy, "--json"], {
+      stdin: text,
+    });
     const report: unknown = JSON.parse(stdout);
     expect(code).toBe(0);
     expect(validateSignReport(report)).toBe(true);

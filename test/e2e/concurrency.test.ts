@@ -1,4 +1,5 @@
 /** Two runs in one place: one works, the other says who does, and nothing is lost. */
+
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
@@ -8,6 +9,7 @@ import { type CliOptions, cli, cliJson } from "../support/cli.js";
 import { nixEnvironment } from "../support/fixtures.js";
 import { runAround, runUntil } from "../support/interrupted.js";
 import { documentOf, LEND, Packed } from "../support/packed.js";
+import { SIGN_WORDS } from "../support/trust.js";
 
 let packed: Packed;
 let packer: CliOptions;
@@ -137,7 +139,13 @@ it("while a rebuild works in a scratch store neither another nor a restore gets 
 });
 
 describe.each(["directory", "tar"] as const)("of two who sign one %s", (form) => {
-  const sign = (bundle: string, name: string) => ["sign", bundle, "--key", packed.path(`${name}.sec`)];
+  const sign = (bundle: string, name: string) => [
+    "sign",
+    ...SIGN_WORDS,
+    bundle,
+    "--key",
+    packed.path(`${name}.sec`),
+  ];
   const copy = () => {
     const bundle = join(place(), named(form));
     execFileSync("cp", ["-R", bundles[form], bundle]);

@@ -2,6 +2,7 @@
  * A disk that is too small is said before work starts where that can be known, and else when it is full: exit 22, what to
  * free, what was there before is as it was, and once there is room the same command completes.
  */
+
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -11,6 +12,7 @@ import { type CliOptions, cli, cliJson, RELEASE, runProgram } from "../support/c
 import { nixEnvironment, SYSTEM } from "../support/fixtures.js";
 import { documentOf, LEND, Packed } from "../support/packed.js";
 import { CAN_MOUNT, type DiskSize, Tmpfs } from "../support/tmpfs.js";
+import { SIGN_WORDS } from "../support/trust.js";
 
 const PAGE = 4096;
 const NOISE = 4 * 1024 * 1024;
@@ -291,7 +293,7 @@ describe.skipIf(!CAN_MOUNT)("sign, with less and less room,", () => {
     mkdirSync(folder);
     cpSync(small[form], bundle, { recursive: true });
     const before = hashes(folder);
-    const sign = ["sign", bundle, "--key", packed.path("qa-1.sec")];
+    const sign = ["sign", ...SIGN_WORDS, bundle, "--key", packed.path("qa-1.sec")];
     let refused = 0;
     for (;;) {
       disk.fill(refused * PAGE);
@@ -313,7 +315,7 @@ describe.skipIf(!CAN_MOUNT)("sign, with less and less room,", () => {
     cpSync(small.tar, bundle);
     const before = sha256(bundle);
     const limit = statSync(bundle).size / 512;
-    const sign = ["sign", bundle, "--key", packed.path("qa-1.sec")];
+    const sign = ["sign", ...SIGN_WORDS, bundle, "--key", packed.path("qa-1.sec")];
     const { code } = await cli(sign, { wrap: ["sh", "-c", `ulimit -f ${limit} && exec "$@"`, "sh"] });
     expect([code, sha256(bundle), existsSync(`${bundle}.tail`)]).toEqual([22, before, false]);
     expect((await cli(sign)).code).toBe(0);

@@ -3,6 +3,7 @@
  * before holds, and the next run completes. KILLS says how often (20 by default), SEED repeats a sequence, PRODUCT names
  * an output of the product to take in place of two small ones.
  */
+
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import {
@@ -27,6 +28,7 @@ import { type CliOptions, cli, cliJson } from "../support/cli.js";
 import { nixEnvironment } from "../support/fixtures.js";
 import { type Interrupted, type Point, randomFrom, runUntil } from "../support/interrupted.js";
 import { documentOf, LEND, Packed } from "../support/packed.js";
+import { SIGN_WORDS } from "../support/trust.js";
 
 const KILLS = Number(process.env["KILLS"] ?? 20);
 const SEED = Number(process.env["SEED"] ?? Date.now() % 1e6);
@@ -266,11 +268,10 @@ function sign(form: Form): Operation {
       const place = makePlace(
         (dir) => [
           "sign",
+          ...SIGN_WORDS,
           join(dir, "out", `bundle${suffix(form)}`),
           "--key",
           packed.path("qa-1.sec"),
-          "--role",
-          "qa",
         ],
         { env: packer },
       );

@@ -1,4 +1,5 @@
 /** Our keys in Nix's hands, and Nix's in ours. */
+
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -6,6 +7,7 @@ import { describe, expect, it } from "vitest";
 import { tempDir, writeBundle } from "../support/bundle.js";
 import { makeRelease } from "../support/release.js";
 import { run } from "../support/run-main.js";
+import { SIGN_WORDS } from "../support/trust.js";
 
 /** Nix with nothing of this machine's settings, and a store of its own. */
 function makeNix(dir: string) {
@@ -27,7 +29,7 @@ describe("a key", () => {
     writeFileSync(join(dir, "nix.sec"), secret, { mode: 0o600 });
     writeFileSync(join(dir, "nix.pub"), nix(["key", "convert-secret-to-public"], secret));
     const bundle = await writeBundle(makeRelease(), { form: "tar", keys: [] });
-    expect((await run(["sign", bundle, "--key", "nix.sec"], { cwd: dir })).code).toBe(0);
+    expect((await run(["sign", ...SIGN_WORDS, bundle, "--key", "nix.sec"], { cwd: dir })).code).toBe(0);
     expect((await run(["verify", bundle, "--public-key", "nix.pub"], { cwd: dir })).code).toBe(0);
   });
 

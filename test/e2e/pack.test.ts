@@ -1,4 +1,5 @@
 /** pack on real flakes with the real Nix: what goes in, and what is refused. */
+
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -10,6 +11,7 @@ import type { BundleDocument, ErrorReport, PackReport, VerifyReport } from "../.
 import { type CliOptions, cli, cliJson } from "../support/cli.js";
 import { type Fixtures, makeFixtures, nixEnvironment, SYSTEM } from "../support/fixtures.js";
 import { commitAll } from "../support/git.js";
+import { SIGN_WORDS } from "../support/trust.js";
 
 let dir: string;
 let fixtures: Fixtures;
@@ -131,7 +133,9 @@ describe("a bundle", () => {
       options,
     );
     expect([before.code, before.json.findings[0]?.code]).toEqual([12, "APPROVAL_MISSING"]);
-    expect((await cli(["sign", "unsigned.tar", "--key", "packer-1.sec"], options)).code).toBe(0);
+    expect((await cli(["sign", ...SIGN_WORDS, "unsigned.tar", "--key", "packer-1.sec"], options)).code).toBe(
+      0,
+    );
     expect((await cli(["verify", "unsigned.tar", "--public-key", publicKey], options)).code).toBe(0);
   });
 

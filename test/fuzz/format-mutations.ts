@@ -1,7 +1,8 @@
 /** Mutations that keep enough of a format for the next check behind it to be reached: framing, checksums, signatures. */
 import { formatJson } from "../../src/canonical-json.js";
 import type { SecretKey } from "../../src/nix/signature.js";
-import { signPayload } from "../../src/trust/dsse.js";
+import { preAuthEncoding } from "../../src/trust/dsse.js";
+import { signingKey, signMessage } from "../../src/trust/signing.js";
 import type { Random } from "../support/random.js";
 import type { Mutation } from "./mutate.js";
 
@@ -220,7 +221,7 @@ export function signedAgain(key: SecretKey): Mutation {
     if (typeof payload !== "string" || typeof signature !== "object" || signature === null) return bytes;
     const changed = jsonValues(Buffer.from(payload, "base64"), random);
     approval.dsseEnvelope!.payload = changed.toString("base64");
-    signature.sig = signPayload(changed, key).toString("base64");
+    signature.sig = signMessage(preAuthEncoding(changed), signingKey(key)).toString("base64");
     return printJson(approval as Json, bytes);
   };
 }

@@ -13,8 +13,8 @@ import { parsePublicKey, parseSecretKey, parseSignature } from "../../src/nix/si
 import { parseStorePath } from "../../src/nix/store-path.js";
 import { parseProjectFile } from "../../src/ops/pack/request.js";
 import { parseStrictJson } from "../../src/strict-json.js";
-import { checkApprovals } from "../../src/trust/approval.js";
-import { parseTrustedKey } from "../../src/trust/keys.js";
+import { bundleSubject, checkApprovals } from "../../src/trust/approval.js";
+import { ed25519Key, parseVerificationKey } from "../../src/trust/keys.js";
 import { parseStatement } from "../../src/trust/statement.js";
 import { makeRelease } from "../support/release.js";
 import { golden, goldenFiles, goldenKey, vectors } from "./seeds.js";
@@ -47,10 +47,14 @@ const PARSERS: readonly (readonly [
   ["JSON", golden.get("index.json")!, (bytes) => parseStrictJson(bytes, { ...caps, fractions: true })],
   ["canonical JSON", golden.get("index.json")!, (bytes) => parseCanonicalJson(bytes, caps)],
   ["bundle.json", formatDocument(document), parseDocument],
-  ["approval", approval, (bytes) => checkApprovals(new Map([["approvals/x", bytes]]), "", [key])],
+  [
+    "approval",
+    approval,
+    (bytes) => checkApprovals(new Map([["approvals/x", bytes]]), bundleSubject(""), [ed25519Key(key)]),
+  ],
   ["statement", payloadOf(approval), parseStatement],
   ["nix-airgap.json", '{ "product": "acme-pump" }\n', parseProjectFile],
-  ["trusted key", goldenKey, (bytes) => parseTrustedKey(bytes.toString(), "file")],
+  ["trusted key", goldenKey, (bytes) => parseVerificationKey(bytes.toString(), "file")],
   ["public key", goldenKey, (bytes) => parsePublicKey(bytes.toString())],
   ["secret key", goldenKey, (bytes) => parseSecretKey(bytes.toString())],
   ["signature", goldenKey, (bytes) => parseSignature(bytes.toString())],

@@ -1,23 +1,26 @@
 /** JSON that two readers could take for two things, in every file that is JSON: refused as text, before its meaning is asked. */
+
 import { describe, expect, it } from "vitest";
 import { formatDocument, parseDocument } from "../../src/bundle/document.js";
 import { AirgapError, type Code, type Finding } from "../../src/errors.js";
 import { parseFlakeLock } from "../../src/nix/flake-lock.js";
 import { parseProjectFile } from "../../src/ops/pack/request.js";
-import { checkApprovals, makeApproval } from "../../src/trust/approval.js";
-import { formatStatement, makeStatement, parseStatement } from "../../src/trust/statement.js";
+import { bundleSubject, checkApprovals, makeApproval } from "../../src/trust/approval.js";
+import { ed25519Key } from "../../src/trust/keys.js";
+import { signingKey } from "../../src/trust/signing.js";
+import { formatStatement, machineStatement, parseStatement } from "../../src/trust/statement.js";
 import { packerKey } from "../support/bundle.js";
 import { makeRelease } from "../support/release.js";
 
 const { document } = makeRelease({ tier: "runtime" });
-const statement = makeStatement({
+const statement = machineStatement({
   document,
   documentSha256: "0".repeat(64),
   role: "packer",
   signedAt: document.created,
   keyName: "packer-1",
 });
-const approval = makeApproval(statement, packerKey);
+const approval = makeApproval(statement, signingKey(packerKey));
 
 /** Each with a text that it takes, and the code of its refusals. */
 const READERS: readonly (readonly [
@@ -37,7 +40,9 @@ const READERS: readonly (readonly [
     "APPROVAL_MALFORMED",
     approval.bytes.toString(),
     (bytes) =>
-      checkApprovals(new Map([[approval.fileName, bytes]]), "0".repeat(64), [packerKey.publicKey]).findings,
+      checkApprovals(new Map([[approval.fileName, bytes]]), bundleSubject("0".repeat(64)), [
+        ed25519Key(packerKey.publicKey),
+      ]).findings,
   ],
   ["a statement", "APPROVAL_MALFORMED", formatStatement(statement).toString(), thrown(parseStatement)],
   ["flake.lock", "FLAKE_LOCK_INVALID", document.flake.lock!, thrown(parseFlakeLock)],

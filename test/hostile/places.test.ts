@@ -1,4 +1,5 @@
 /** Odd places: what a path may look like, media that cannot be written, names in capitals, and things that are no bundle. */
+
 import { execFileSync } from "node:child_process";
 import {
   chmodSync,
@@ -18,6 +19,7 @@ import type { ErrorReport, RebuildReport, RestoreReceipt, VerifyReport } from ".
 import { type CliOptions, cli, cliJson, runProgram } from "../support/cli.js";
 import { nixEnvironment } from "../support/fixtures.js";
 import { LEND, Packed } from "../support/packed.js";
+import { SIGN_WORDS } from "../support/trust.js";
 
 let packed: Packed;
 /** Of `primer`: small, and whole. */
@@ -76,7 +78,10 @@ describe("a folder named", () => {
       const publicKey = ["--public-key", join(dir, "keys/odd-1.pub")];
       expect(await run(["verify", out[form], ...publicKey])).toEqual([0, null]);
       expect(await run(["inspect", out[form]])).toEqual([0, null]);
-      expect(await run(["sign", out[form], "--key", packed.path("packer-1.sec")])).toEqual([0, null]);
+      expect(await run(["sign", ...SIGN_WORDS, out[form], "--key", packed.path("packer-1.sec")])).toEqual([
+        0,
+        null,
+      ]);
       const store = join(canHoldStore ? dir : packed.dir, `store-${form}-${name.length}`);
       const receipt = join(dir, `receipt-${form}`);
       const links = join(dir, `links-${form}`);
@@ -163,10 +168,9 @@ describe("a medium that cannot be written", () => {
       expect([rebuilt.code, rebuilt.json.verdict]).toEqual([0, "identical"]);
       const other = packed.path(`other-${form}`);
       await cli(["keygen", "--name", "other-1", "--out", other], here());
-      expect(await run(["sign", bundle, "--key", join(other, "other-1.sec")], { wrap })).toEqual([
-        22,
-        "DISK",
-      ]);
+      expect(
+        await run(["sign", ...SIGN_WORDS, bundle, "--key", join(other, "other-1.sec")], { wrap }),
+      ).toEqual([22, "DISK"]);
     },
   );
 

@@ -1,8 +1,10 @@
 /** Attacks on who says so: approvals, and the document that they are for. */
+
 import { formatHex, hashOf } from "../../src/nix/hash.js";
 import { makeApproval } from "../../src/trust/approval.js";
-import { keyHint } from "../../src/trust/keys.js";
-import { makeStatement } from "../../src/trust/statement.js";
+import { hintOf, keyHash } from "../../src/trust/keys.js";
+import { signingKey } from "../../src/trust/signing.js";
+import { machineStatement } from "../../src/trust/statement.js";
 import { type Attack, attacks, type Means } from "./attack.js";
 import type { Victim } from "./victim.js";
 
@@ -18,9 +20,9 @@ function approve(
   const { document } = victim;
   const documentSha256 = formatHex(hashOf("sha256", victim.get("bundle.json")));
   const about = { document, documentSha256, role: "packer", signedAt: document.created };
-  const statement = makeStatement({ ...about, keyName: key.publicKey.name });
+  const statement = machineStatement({ ...about, keyName: key.publicKey.name });
   change(statement as unknown as Record<string, unknown>);
-  const { bytes } = makeApproval(statement, key);
+  const { bytes } = makeApproval(statement, signingKey(key));
   victim.files.set(victim.name(APPROVAL), bytes);
 }
 
@@ -47,7 +49,7 @@ export const TRUST: readonly Attack[] = [
       (victim, { stranger, packer }) => {
         victim.forge(stranger);
         victim.edit(victim.name(APPROVAL), (text) =>
-          text.replace(keyHint(stranger.publicKey), keyHint(packer.publicKey)),
+          text.replace(hintOf(keyHash(stranger.publicKey)), hintOf(keyHash(packer.publicKey))),
         );
       },
     ],
@@ -168,7 +170,7 @@ export const TRUST: readonly Attack[] = [
       "APPROVAL_MALFORMED",
       (victim, { stranger, packer }) =>
         victim.edit(victim.name(APPROVAL), (text) =>
-          text.replace(keyHint(packer.publicKey), keyHint(stranger.publicKey)),
+          text.replace(hintOf(keyHash(packer.publicKey)), hintOf(keyHash(stranger.publicKey))),
         ),
     ],
     [

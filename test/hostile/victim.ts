@@ -2,6 +2,7 @@
  * A packed bundle in the hands of an attacker: all of its files in memory, to be changed, hashed again, signed again
  * with whatever key they hold, and written out as directory or tar. It knows the format as well as we do, and no scruple.
  */
+
 import { execFileSync } from "node:child_process";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -21,7 +22,8 @@ import { formatHex, hashOf, parseSri } from "../../src/nix/hash.js";
 import { fingerprint } from "../../src/nix/narinfo.js";
 import { type SecretKey, signFingerprint } from "../../src/nix/signature.js";
 import { makeApproval } from "../../src/trust/approval.js";
-import { makeStatement } from "../../src/trust/statement.js";
+import { signingKey } from "../../src/trust/signing.js";
+import { machineStatement } from "../../src/trust/statement.js";
 import { describeNar, pathOf, seal } from "../support/release.js";
 
 export type Form = "directory" | "tar";
@@ -188,7 +190,7 @@ export class Victim {
     this.files.set(DOCUMENT_NAME, bytes);
     const about = { document, role: "packer", signedAt: document.created, keyName: key.publicKey.name };
     const documentSha256 = formatHex(hashOf("sha256", bytes));
-    const approval = makeApproval(makeStatement({ ...about, documentSha256 }), key);
-    this.files.set(approval.fileName, approval.bytes);
+    const approval = makeApproval(machineStatement({ ...about, documentSha256 }), signingKey(key));
+    this.files.set(`approvals/${approval.fileName}`, approval.bytes);
   }
 }

@@ -2,6 +2,7 @@
  * Whoever holds the right key can sign what they like; still any one value of the document changed, with everything that
  * follows from it made to fit, is refused, unless it is a claim that nothing in a bundle can prove. Those are listed here.
  */
+
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,6 +14,7 @@ import { packGood } from "../hostile/battle.js";
 import type { Victim } from "../hostile/victim.js";
 import { testContext } from "../support/bundle.js";
 import type { Packed } from "../support/packed.js";
+import { trusting } from "../support/trust.js";
 
 let packed: Packed;
 let good: Victim;
@@ -128,10 +130,10 @@ it("any value of the document, changed and signed, is refused, but for what only
         // What cannot even be laid out: the document alone is signed.
         victim.forgeText(`${JSON.stringify(sorted(victim.document as unknown as Json), null, 2)}\n`, packer);
       }
-      const options = { integrityOnly: false, documentOnly: false, allowExtra: false };
+      const options = { documentOnly: false, allowExtra: false };
       const report = await verify(
         victim.write(work, "tar"),
-        { ...options, publicKeys: [packer.publicKey] },
+        { ...options, trust: trusting(packer) },
         testContext(),
       );
       if (report.verdict === "verified") accepted.set(name, other);

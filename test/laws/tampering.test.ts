@@ -3,6 +3,7 @@
  * verify says no, with the class that the format gives. Exhaustive over files, sampled over bytes: SAMPLES=20 takes more
  * than one byte of each file.
  */
+
 import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -13,6 +14,7 @@ import { EXIT } from "../../src/errors.js";
 import type { VerifyReport } from "../../src/generated/types.js";
 import type { PublicKey, SecretKey } from "../../src/nix/signature.js";
 import { verify } from "../../src/ops/verify.js";
+import { ed25519Key } from "../../src/trust/keys.js";
 import { packGood, treeOf } from "../hostile/battle.js";
 import type { Victim } from "../hostile/victim.js";
 import { testContext } from "../support/bundle.js";
@@ -43,8 +45,8 @@ afterAll(() => {
 });
 
 function verified(bundle: string): Promise<VerifyReport> {
-  const options = { integrityOnly: false, documentOnly: false, allowExtra: false };
-  return verify(bundle, { ...options, publicKeys: [publicKey] }, testContext());
+  const options = { documentOnly: false, allowExtra: false };
+  return verify(bundle, { ...options, trust: { by: "keys", keys: [ed25519Key(publicKey)] } }, testContext());
 }
 
 /** What the format says of a file whose bytes are not those that were packed. */

@@ -19,6 +19,7 @@ import { verify } from "../../src/ops/verify.js";
 import { packerKey, tempDir, testContext, writeBundle } from "../support/bundle.js";
 import { randomFrom } from "../support/interrupted.js";
 import { makeRelease } from "../support/release.js";
+import { trusting } from "../support/trust.js";
 
 const SEED = Number(process.env["SEED"] ?? Date.now() % 1e6);
 const BLOCK = 512;
@@ -36,7 +37,7 @@ interface Verdict {
 }
 
 async function verdict(path: string): Promise<Verdict> {
-  const options = { publicKeys: [packerKey.publicKey], integrityOnly: false, documentOnly: false };
+  const options = { trust: trusting(packerKey), documentOnly: false };
   try {
     const { exit, findings } = await verify(path, { ...options, allowExtra: false }, testContext());
     return { exit, codes: findings.map(({ code }) => code) };

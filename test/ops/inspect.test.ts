@@ -42,7 +42,7 @@ describe("inspect", () => {
     ]);
     expect(document?.roots.map(({ closurePaths }) => closurePaths)).toEqual([1, 3]);
     expect(document?.largest).toHaveLength(5);
-    expect(approvals).toMatchObject([{ role: "packer", keyName: "packer-1" }]);
+    expect(approvals).toMatchObject([{ role: "packer", signer: "packer-1" }]);
   });
 
   it("names the largest paths with their closures", async () => {
@@ -144,7 +144,7 @@ describe("inspect of something broken", () => {
     writeFileSync(join(bundle, file), "{}");
     const { approvals, problems } = await look(bundle);
     expect(problems).toMatchObject([{ code: "APPROVAL_MALFORMED", subject: file }]);
-    expect(approvals.find((approval) => approval.file === file)).toMatchObject({ role: "qa", keyName: null });
+    expect(approvals.find((approval) => approval.file === file)).toMatchObject({ role: "qa", signer: null });
   });
 
   it("needs a bundle", async () => {

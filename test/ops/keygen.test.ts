@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parsePublicKey, parseSecretKey } from "../../src/nix/signature.js";
 import { keygen } from "../../src/ops/keygen.js";
-import { parseTrustedKey } from "../../src/trust/keys.js";
+import { formatVerificationKey, parseVerificationKey } from "../../src/trust/keys.js";
 import { tempDir } from "../support/bundle.js";
 
 const modeOf = (path: string) => statSync(path).mode & 0o777;
@@ -17,7 +17,9 @@ describe("keygen", () => {
     const secret = parseSecretKey(read(report.files.secret).trimEnd());
     expect(read(report.files.public)).toBe(`${report.publicKey}\n`);
     expect(parsePublicKey(report.publicKey).bytes).toEqual(secret.publicKey.bytes);
-    expect(parseTrustedKey(read(report.files.pem), "acme-1").bytes).toEqual(secret.publicKey.bytes);
+    expect(formatVerificationKey(parseVerificationKey(read(report.files.pem), "acme-1"))).toBe(
+      report.publicKey,
+    );
     expect([report.files.secret, report.files.public, join(cwd, "a/b")].map(modeOf)).toEqual([
       0o600, 0o644, 0o700,
     ]);

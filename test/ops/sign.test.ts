@@ -2,35 +2,40 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { setApprovals } from "../../src/bundle/set-approvals.js";
-import type { PublicKey } from "../../src/nix/signature.js";
+import type { SecretKey } from "../../src/nix/signature.js";
 import { sign } from "../../src/ops/sign.js";
 import { verify } from "../../src/ops/verify.js";
 import { packerKey, strangerKey, testContext, writeBundle } from "../support/bundle.js";
 import { makeRelease } from "../support/release.js";
 import { readTree } from "../support/sample-bundle.js";
+import { signedBy, trusting } from "../support/trust.js";
 
-const options = { secretKey: strangerKey, role: "approver" };
-const check = (bundle: string, ...publicKeys: PublicKey[]) =>
-  verify(bundle, { publicKeys, integrityOnly: false, documentOnly: false, allowExtra: false }, testContext());
+const options = signedBy(strangerKey);
+const check = (bundle: string, ...keys: SecretKey[]) =>
+  verify(bundle, { trust: trusting(...keys), documentOnly: false, allowExtra: false }, testContext());
 const bytesOf = (bundle: string) =>
   bundle.endsWith(".tar") ? new Map([["tar", readFileSync(bundle)]]) : readTree(bundle);
 
 describe.each(["directory", "tar"] as const)("sign of a %s", (form) => {
   it("makes an unsigned bundle one that verifies by that key", async () => {
     const bundle = await writeBundle(makeRelease(), { form, keys: [] });
-    expect((await check(bundle, strangerKey.publicKey)).exit).toBe(12);
+    expect((await check(bundle, strangerKey)).exit).toBe(12);
     const report = await sign(bundle, options, testContext());
-    expect(report).toMatchObject({ verdict: "signed", exit: 0, bundle: { kind: form, product: "pump" } });
+    expect(report).toMatchObject({
+      verdict: "signed",
+      exit: 0,
+      subject: { kind: "bundle", form, product: "pump" },
+    });
     expect(report.approval).toMatchObject({ keyName: "stranger-1", signedAt: "2024-03-02T00:00:00Z" });
-    expect((await check(bundle, strangerKey.publicKey)).verdict).toBe("verified");
+    expect((await check(bundle, strangerKey)).verdict).toBe("verified");
   });
 
   it("adds to the approvals that are there, and leaves the document", async () => {
     const bundle = await writeBundle(makeRelease(), { form });
-    const before = await check(bundle, packerKey.publicKey);
+    const before = await check(bundle, packerKey);
     await sign(bundle, options, testContext());
     await sign(bundle, { ...options, role: "qa" }, testContext());
-    const after = await check(bundle, packerKey.publicKey, strangerKey.publicKey);
+    const after = await check(bundle, packerKey, strangerKey);
     expect(after.verdict).toBe("verified");
     expect(after.approvals.map(({ role }) => role)).toEqual(["approver", "packer", "qa"]);
     expect(after.bundle.sha256).toBe(before.bundle.sha256);
@@ -63,7 +68,7 @@ describe.each(["directory", "tar"] as const)("sign of a %s", (form) => {
       if (outcome.status === "rejected") expect(outcome.reason).toMatchObject({ code: "LOCKED" });
     }
     expect(outcomes.some(({ status }) => status === "fulfilled")).toBe(true);
-    expect((await check(bundle, packerKey.publicKey)).verdict).toBe("verified");
+    expect((await check(bundle, packerKey)).verdict).toBe("verified");
   });
 
   it("does not sign when it was stopped before", async () => {
@@ -124,7 +129,7 @@ describe("sign refuses", () => {
     const { approval } = await sign(bundle, options, testContext());
     const other = await writeBundle(makeRelease({ tier: "build" }));
     const { approval: foreign } = await sign(other, options, testContext());
-    await setApprovals(bundle, new Map([[approval!.file, readFileSync(join(other, foreign!.file))]]));
+    await setApprovals(bundle, new Map([[approval!.file!, readFileSync(join(other, foreign!.file!))]]));
     expect(await sign(bundle, options, testContext())).toMatchObject({
       verdict: "refused",
       exit: 12,
@@ -149,30 +154,30 @@ describe("sign completes", () => {
     const bundle = await writeBundle(makeRelease());
     writeFileSync(join(bundle, "index.json"), '{"schemaVersion":2,"manifests":[]}\n');
     expect(await sign(bundle, options, testContext())).toMatchObject({ verdict: "signed", completed: true });
-    expect((await check(bundle, packerKey.publicKey)).verdict).toBe("verified");
+    expect((await check(bundle, packerKey)).verdict).toBe("verified");
   });
 
   it("an approval whose blob and manifest were not written any more", async () => {
     const bundle = await writeBundle(makeRelease());
     const other = await writeBundle(makeRelease());
     const { approval } = await sign(other, options, testContext());
-    writeFileSync(join(bundle, approval!.file), readFileSync(join(other, approval!.file)));
+    writeFileSync(join(bundle, approval!.file!), readFileSync(join(other, approval!.file!)));
     expect(await sign(bundle, options, testContext())).toMatchObject({
       verdict: "already-signed",
       completed: true,
     });
-    expect((await check(bundle, strangerKey.publicKey)).verdict).toBe("verified");
+    expect((await check(bundle, strangerKey)).verdict).toBe("verified");
   });
 
   it("a tar that was cut, by the journal beside it", async () => {
     const bundle = await writeBundle(makeRelease(), { form: "tar" });
     const cut = tailOf(bundle);
     const whole = readFileSync(bundle);
-    const id = (await check(bundle, packerKey.publicKey)).bundle.sha256;
+    const id = (await check(bundle, packerKey)).bundle.sha256;
     const journal = Buffer.concat([Buffer.from(`nix-airgap-tail 1 ${cut} ${id}\n`), whole.subarray(cut)]);
     writeFileSync(`${bundle}.tail`, journal);
     writeFileSync(bundle, whole.subarray(0, cut + 100));
-    const report = await sign(bundle, { secretKey: packerKey, role: "packer" }, testContext());
+    const report = await sign(bundle, signedBy(packerKey, "packer"), testContext());
     expect(report).toMatchObject({ verdict: "already-signed", completed: true });
     expect(readFileSync(bundle)).toEqual(whole);
     expect(readdirSync(dirname(bundle))).not.toContain(`${basename(bundle)}.tail`);

@@ -25,7 +25,8 @@ import { fingerprint } from "../../src/nix/narinfo.js";
 import { signFingerprint } from "../../src/nix/signature.js";
 import { type VerifyOptions, verify, verifyToBundle } from "../../src/ops/verify.js";
 import { makeApproval } from "../../src/trust/approval.js";
-import { makeStatement } from "../../src/trust/statement.js";
+import { signingKey } from "../../src/trust/signing.js";
+import { machineStatement } from "../../src/trust/statement.js";
 import {
   packerKey,
   strangerKey,
@@ -35,10 +36,10 @@ import {
   writeBundle,
 } from "../support/bundle.js";
 import { describeNar, file, makeRelease, pathOf, type Release, seal, tree } from "../support/release.js";
+import { trusting } from "../support/trust.js";
 
-const trusting: VerifyOptions = {
-  publicKeys: [packerKey.publicKey],
-  integrityOnly: false,
+const packersWord: VerifyOptions = {
+  trust: trusting(packerKey),
   documentOnly: false,
   allowExtra: false,
 };
@@ -46,7 +47,7 @@ const forms = ["directory", "tar"] as const;
 const tiers = ["runtime", "build", "source"] as const;
 
 async function verified(path: string, options: Partial<VerifyOptions> = {}): Promise<VerifyReport> {
-  const report = await verify(path, { ...trusting, ...options }, testContext());
+  const report = await verify(path, { ...packersWord, ...options }, testContext());
   expect(validateVerifyReport(report), JSON.stringify(validateVerifyReport.errors)).toBe(true);
   return report;
 }
@@ -92,10 +93,14 @@ function flip({ path, offset, size }: MediumFile): void {
 describe.each(forms)("a whole bundle as %s", (form) => {
   it.each(tiers)("passes every step at tier %s", async (tier) => {
     const path = await writeBundle(makeRelease({ tier }), { form });
-    const { report, bundle } = await verifyToBundle(path, trusting, testContext());
+    const { report, bundle } = await verifyToBundle(path, packersWord, testContext());
     expect(report.findings).toEqual([]);
     expect(report).toMatchObject({ verdict: "verified", exit: 0 });
-    expect(report.steps.map(({ state }) => state)).toEqual(Array(10).fill("passed"));
+    expect(report.steps.map(({ state }) => state)).toEqual([
+      ...Array(3).fill("passed"),
+      "not-run",
+      ...Array(7).fill("passed"),
+    ]);
     expect(bundle?.document.tier).toBe(tier);
     expect(bundle?.documentSha256).toBe(report.bundle.sha256);
     expect(bundle?.derivations.size).toBe(tier === "runtime" ? 0 : 5);
@@ -125,15 +130,15 @@ describe.each(forms)("a whole bundle as %s", (form) => {
 
 describe("origin", () => {
   it("is not taken on trust: without a key nothing is looked at", async () => {
-    const report = await verified("/nowhere/at/all", { publicKeys: [] });
+    const report = await verified("/nowhere/at/all", { trust: trusting() });
     expect(report).toMatchObject({ verdict: "refused", exit: 12 });
     expect(codesOf(report)).toEqual(["KEY_REQUIRED"]);
-    expect(report.steps.filter(({ state }) => state === "not-run")).toHaveLength(9);
+    expect(report.steps.filter(({ state }) => state === "not-run")).toHaveLength(10);
   });
 
   it("can be left out, and then is said to be unproven", async () => {
     const path = await writeBundle(makeRelease(), { keys: [] });
-    const options = { ...trusting, publicKeys: [], integrityOnly: true };
+    const options = { ...packersWord, trust: { by: "nobody" as const } };
     const { report, bundle } = await verifyToBundle(path, options, testContext());
     expect(report).toMatchObject({ verdict: "integrity-only", exit: 0 });
     expect(report.steps[1]).toMatchObject({ step: "V2", state: "not-run" });
@@ -142,7 +147,7 @@ describe("origin", () => {
   });
 
   it("is unproven even when the bundle is signed", async () => {
-    const report = await verified(await writeBundle(makeRelease()), { publicKeys: [], integrityOnly: true });
+    const report = await verified(await writeBundle(makeRelease()), { trust: { by: "nobody" as const } });
     expect(report.approvals).toMatchObject([{ state: "unknown" }]);
   });
 
@@ -153,7 +158,7 @@ describe("origin", () => {
     const report = await verified(await writeBundle(makeRelease(), { keys }));
     expect(codesOf(report)).toEqual([code]);
     expect(report.exit).toBe(12);
-    expect(report.steps.slice(2).map(({ state }) => state)).toEqual(Array(8).fill("not-run"));
+    expect(report.steps.slice(2).map(({ state }) => state)).toEqual(Array(9).fill("not-run"));
     expect(report.bundle.product).toBeNull();
   });
 
@@ -168,9 +173,9 @@ describe("origin", () => {
     const path = await writeBundle(release);
     const documentSha256 = formatHex(hashOf("sha256", formatDocument(release.document)));
     const about = { documentSha256, role: "packer", signedAt: "2024-03-01T12:00:00Z", keyName: "packer-1" };
-    const statement = makeStatement({ ...about, document: { ...release.document, product: "other" } });
-    const { fileName, bytes } = makeApproval(statement, packerKey);
-    writeFileSync(join(path, fileName), bytes);
+    const statement = machineStatement({ ...about, document: { ...release.document, product: "other" } });
+    const { fileName, bytes } = makeApproval(statement, signingKey(packerKey));
+    writeFileSync(join(path, "approvals", fileName), bytes);
     const report = await verified(path);
     expect(codesOf(report)).toEqual(["APPROVAL_BINDING"]);
     expect(report).toMatchObject({ exit: 12, approvals: [{ state: "bad" }] });
@@ -542,7 +547,11 @@ describe("without contents", () => {
   it("says what was not looked at, and gives no bundle to go on with", async () => {
     const path = await writeBundle(makeRelease());
     flip(await fileIn(path, blob));
-    const { report, bundle } = await verifyToBundle(path, { ...trusting, documentOnly: true }, testContext());
+    const { report, bundle } = await verifyToBundle(
+      path,
+      { ...packersWord, documentOnly: true },
+      testContext(),
+    );
     expect(report).toMatchObject({ verdict: "document-only", exit: 0 });
     const states = Object.fromEntries(report.steps.map(({ step, state }) => [step, state]));
     expect(states).toMatchObject({ V6: "partly", V7: "partly", V8: "partly", V9: "not-run", V10: "not-run" });
@@ -565,13 +574,13 @@ describe("the work itself", () => {
     const path = await writeBundle(makeRelease());
     const stop = new AbortController();
     stop.abort();
-    await expect(verify(path, trusting, testContext(stop.signal))).rejects.toMatchObject({
+    await expect(verify(path, packersWord, testContext(stop.signal))).rejects.toMatchObject({
       code: "INTERRUPTED",
     });
   });
 
   it("says that there is no bundle", async () => {
-    await expect(verify(join(tempDir(), "none"), trusting, testContext())).rejects.toMatchObject({
+    await expect(verify(join(tempDir(), "none"), packersWord, testContext())).rejects.toMatchObject({
       code: "BUNDLE_NOT_FOUND",
     });
   });
@@ -582,7 +591,7 @@ describe("the work itself", () => {
     const times = () => [...medium.files.values()].map((one) => statSync(one.path).mtimeMs);
     const before = times();
     const context = testContext();
-    await verify(path, trusting, context);
+    await verify(path, packersWord, context);
     expect(times()).toEqual(before);
     const last = context.events.findLast(
       (event) => event.type === "phase.progress" && event.phase === "blobs",

@@ -1,4 +1,5 @@
 /** Writes a release made by hand as a bundle, signed, for tests that take one apart. */
+
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { formatDocument } from "../../src/bundle/document.js";
@@ -7,7 +8,8 @@ import { finishDirectory, writeTar } from "../../src/bundle/write.js";
 import { formatHex, hashOf } from "../../src/nix/hash.js";
 import { generateSecretKey, type SecretKey } from "../../src/nix/signature.js";
 import { makeApproval } from "../../src/trust/approval.js";
-import { makeStatement } from "../../src/trust/statement.js";
+import { signingKey } from "../../src/trust/signing.js";
+import { machineStatement } from "../../src/trust/statement.js";
 import type { Release } from "./release.js";
 
 /** The packer's, whom tests trust. */
@@ -46,9 +48,9 @@ export function approvalsOf(document: Release["document"], keys: readonly Secret
   return new Map(
     keys.map((key) => {
       const about = { document, documentSha256, role: "packer", signedAt: document.created };
-      const statement = makeStatement({ ...about, keyName: key.publicKey.name });
-      const { fileName, bytes } = makeApproval(statement, key);
-      return [fileName, bytes];
+      const statement = machineStatement({ ...about, keyName: key.publicKey.name });
+      const { fileName, bytes } = makeApproval(statement, signingKey(key));
+      return [`approvals/${fileName}`, bytes];
     }),
   );
 }

@@ -8,17 +8,24 @@ import { formatDocument } from "../../src/bundle/document.js";
 import { formatJson } from "../../src/canonical-json.js";
 import type { Approval, Statement } from "../../src/generated/types.js";
 import { generateSecretKey, toSpkiPem } from "../../src/nix/signature.js";
-import { approvalFileName, checkApprovals, makeApproval } from "../../src/trust/approval.js";
-import { preAuthEncoding, signPayload } from "../../src/trust/dsse.js";
-import { keyHash, keyHint } from "../../src/trust/keys.js";
-import { checkBinding, formatStatement, makeStatement, parseStatement } from "../../src/trust/statement.js";
+import { approvalFileName, bundleSubject, checkApprovals, makeApproval } from "../../src/trust/approval.js";
+import { preAuthEncoding } from "../../src/trust/dsse.js";
+import { hintOf } from "../../src/trust/keys.js";
+import { signingKey, signMessage } from "../../src/trust/signing.js";
+import {
+  checkBinding,
+  formatStatement,
+  machineStatement,
+  parseStatement,
+} from "../../src/trust/statement.js";
 import { sampleDocument } from "../support/document.js";
 
-const ours = generateSecretKey("acme-1", Buffer.alloc(32, 1));
-const other = generateSecretKey("other-1", Buffer.alloc(32, 2));
+const secret = generateSecretKey("acme-1", Buffer.alloc(32, 1));
+const ours = signingKey(secret);
+const other = signingKey(generateSecretKey("other-1", Buffer.alloc(32, 2)));
 const document = sampleDocument();
 const sha256 = createHash("sha256").update(formatDocument(document)).digest("hex");
-const statement = makeStatement({
+const statement = machineStatement({
   document,
   documentSha256: sha256,
   role: "packer",
@@ -28,7 +35,11 @@ const statement = makeStatement({
 
 /** The checks' answer for one file: its state, and the codes. */
 function check(fileName: string, bytes: Uint8Array, trusted = [ours.publicKey]) {
-  const { approvals, findings } = checkApprovals(new Map([[fileName, bytes]]), sha256, trusted);
+  const { approvals, findings } = checkApprovals(
+    new Map([[fileName, bytes]]),
+    bundleSubject(sha256),
+    trusted,
+  );
   expect(findings.every(({ subject }) => subject === fileName || subject === "approvals/")).toBe(true);
   return [...approvals.map(({ state }) => state), ...findings.map(({ code }) => code)];
 }
@@ -39,10 +50,10 @@ function signed(payload: Buffer, change: (approval: Approval) => unknown = () =>
     dsseEnvelope: {
       payload: payload.toString("base64"),
       payloadType: "application/vnd.in-toto+json",
-      signatures: [{ sig: signPayload(payload, ours).toString("base64") }],
+      signatures: [{ sig: signMessage(preAuthEncoding(payload), ours).toString("base64") }],
     },
     mediaType: "application/vnd.dev.sigstore.bundle.v0.3+json",
-    verificationMaterial: { publicKey: { hint: keyHint(ours.publicKey) }, tlogEntries: [] },
+    verificationMaterial: { publicKey: { hint: hintOf(ours.publicKey.hash) }, tlogEntries: [] },
   };
   change(approval);
   return Buffer.from(formatJson(approval));
@@ -59,12 +70,12 @@ const changed = (change: (s: Statement) => unknown) => {
 describe("an approval", () => {
   it("is the same bytes for the same inputs, under the name of its role and key", () => {
     expect(makeApproval(statement, ours).bytes).toEqual(BYTES);
-    expect(NAME).toBe(`approvals/packer-${keyHash(ours.publicKey).slice(0, 32)}.sigstore.json`);
+    expect(NAME).toBe(`packer-${ours.publicKey.hash.slice(0, 32)}.sigstore.json`);
     expect(signed(payload)).toEqual(BYTES);
   });
 
   it("is valid by a trusted key, whichever of several", () => {
-    const { approvals, findings } = checkApprovals(new Map([[NAME, BYTES]]), sha256, [
+    const { approvals, findings } = checkApprovals(new Map([[NAME, BYTES]]), bundleSubject(sha256), [
       other.publicKey,
       ours.publicKey,
     ]);
@@ -74,9 +85,10 @@ describe("an approval", () => {
         state: "valid",
         file: NAME,
         role: "packer",
-        keyName: "acme-1",
-        keyHash: keyHash(ours.publicKey),
+        key: ours.publicKey,
         statement,
+        touch: null,
+        pin: null,
       },
     ]);
   });
@@ -87,9 +99,9 @@ describe("an approval", () => {
       writeFileSync(join(folder, name), bytes);
       return join(folder, name);
     };
-    const pem = file("key.pem", toSpkiPem(ours.publicKey));
+    const pem = file("key.pem", toSpkiPem(secret.publicKey));
     const pae = file("pae.bin", preAuthEncoding(payload));
-    const sig = file("sig.bin", signPayload(payload, ours));
+    const sig = file("sig.bin", signMessage(preAuthEncoding(payload), ours));
     const args = ["pkeyutl", "-verify", "-pubin", "-inkey", pem, "-rawin", "-in", pae, "-sigfile", sig];
     const { status } = spawnSync("openssl", args);
     rmSync(folder, { recursive: true });
@@ -98,12 +110,14 @@ describe("an approval", () => {
 
   it("is unknown by another key, with its statement as a claim, and then nothing is approved", () => {
     const { fileName, bytes } = makeApproval(statement, other);
-    const { approvals, findings } = checkApprovals(new Map([[fileName, bytes]]), sha256, [ours.publicKey]);
+    const { approvals, findings } = checkApprovals(new Map([[fileName, bytes]]), bundleSubject(sha256), [
+      ours.publicKey,
+    ]);
     expect(approvals).toMatchObject([
       {
         state: "unknown",
         keyName: null,
-        keyHash: keyHash(other.publicKey),
+        keyHash: other.publicKey.hash,
         role: "packer",
         unverifiedStatement: statement,
       },
@@ -117,13 +131,13 @@ describe("an approval", () => {
       [NAME, BYTES],
       [foreign.fileName, foreign.bytes],
     ]);
-    const { approvals, findings } = checkApprovals(files, sha256, [ours.publicKey]);
+    const { approvals, findings } = checkApprovals(files, bundleSubject(sha256), [ours.publicKey]);
     expect(findings).toEqual([]);
     expect(approvals.map(({ state }) => state).sort()).toEqual(["unknown", "valid"]);
   });
 
   it("must be there", () => {
-    expect(checkApprovals(new Map(), sha256, [ours.publicKey]).findings).toMatchObject([
+    expect(checkApprovals(new Map(), bundleSubject(sha256), [ours.publicKey]).findings).toMatchObject([
       { code: "APPROVAL_MISSING" },
     ]);
   });
@@ -178,7 +192,7 @@ describe("an approval", () => {
     ["a log entry", signed(payload, (a) => a.verificationMaterial.tlogEntries.push({}))],
     [
       "another key's hint",
-      signed(payload, (a) => (a.verificationMaterial.publicKey.hint = keyHint(other.publicKey))),
+      signed(payload, (a) => (a.verificationMaterial.publicKey.hint = hintOf(other.publicKey.hash))),
     ],
     [
       "base64 with left-over bits",
@@ -224,7 +238,7 @@ describe("a statement", () => {
 
   it("cannot be made with a role that no file name can have", () => {
     const options = { document, documentSha256: sha256, signedAt: document.created, keyName: "k" };
-    expect(() => makeStatement({ ...options, role: "../x" })).toThrow(
+    expect(() => machineStatement({ ...options, role: "../x" })).toThrow(
       expect.objectContaining({ code: "APPROVAL_MALFORMED" }),
     );
   });

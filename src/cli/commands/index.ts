@@ -6,6 +6,13 @@ import { packCommand } from "./pack.js";
 import { rebuildCommand } from "./rebuild.js";
 import { restoreCommand } from "./restore.js";
 import { signCommand } from "./sign.js";
+import { trustAuthorizeRollbackCommand } from "./trust-authorize-rollback.js";
+import { trustInitCommand } from "./trust-init.js";
+import { trustNewCommand } from "./trust-new.js";
+import { trustResetClockCommand } from "./trust-reset-clock.js";
+import { trustShowCommand } from "./trust-show.js";
+import { trustStatusCommand } from "./trust-status.js";
+import { trustUpdateCommand } from "./trust-update.js";
 import { verifyCommand } from "./verify.js";
 
 export const COMMANDS: readonly Command[] = [
@@ -16,4 +23,11 @@ export const COMMANDS: readonly Command[] = [
   inspectCommand,
   restoreCommand,
   rebuildCommand,
+  trustNewCommand,
+  trustInitCommand,
+  trustShowCommand,
+  trustStatusCommand,
+  trustUpdateCommand,
+  trustAuthorizeRollbackCommand,
+  trustResetClockCommand,
 ];

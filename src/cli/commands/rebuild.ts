@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { command, given } from "../command.js";
-import { BUNDLE, publicKeyOption, sandboxPathOption, trustedKeys } from "./shared.js";
+import { readTrust, trustOptions } from "../trust.js";
+import { BUNDLE, sandboxPathOption } from "./shared.js";
 
 export const rebuildCommand = command({
   name: "rebuild",
@@ -9,7 +10,7 @@ export const rebuildCommand = command({
     "Verifies a bundle, then builds it again in a scratch store that holds only what the tier promises, in Nix's sandbox and without a network, and compares every path with the document. Exit 0 if all are identical but for those known to be irreproducible, 1 if any differs, 13 if the bundle's tier is too low. With --scratch it resumes after an interruption.",
   positional: BUNDLE,
   options: {
-    "public-key": publicKeyOption,
+    ...trustOptions,
     from: {
       kind: "choice",
       choices: ["build", "source"],
@@ -38,13 +39,13 @@ export const rebuildCommand = command({
   ],
   async run({ positionals: [bundle = ""], options }, session) {
     const { context } = session;
-    const publicKeys = await trustedKeys(options["public-key"], session);
+    const trust = await readTrust(options, session, { verb: "rebuild", withoutState: false });
     const { rebuild } = await import("../../ops/rebuild.js");
     const { renderRebuild } = await import("../render/rebuild.js");
     const report = await rebuild(
       resolve(context.cwd, bundle),
       {
-        publicKeys,
+        trust,
         ...given("from", options.from),
         ...given("scratch", options.scratch),
         sandboxPaths: options["sandbox-path"],

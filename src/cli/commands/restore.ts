@@ -1,6 +1,7 @@
 import { resolve } from "node:path";
 import { command, given } from "../command.js";
-import { BUNDLE, publicKeyOption, trustedKeys } from "./shared.js";
+import { readTrust, trustOptions } from "../trust.js";
+import { BUNDLE } from "./shared.js";
 
 export const restoreCommand = command({
   name: "restore",
@@ -9,7 +10,7 @@ export const restoreCommand = command({
     "Verifies all of a bundle first, and imports nothing unless it holds. Then hands it to Nix with signatures on, reads every path back from disk, sets GC roots, and prints the command that builds, runs or enters each root offline. Opens no network socket. After an interruption run it again: it completes.",
   positional: BUNDLE,
   options: {
-    "public-key": publicKeyOption,
+    ...trustOptions,
     store: {
       kind: "text",
       describe: "URI  of the store, as nix --store takes it, or a folder; default: this machine's",
@@ -35,13 +36,13 @@ export const restoreCommand = command({
   ],
   async run({ positionals: [bundle = ""], options }, session) {
     const { context } = session;
-    const publicKeys = await trustedKeys(options["public-key"], session);
+    const trust = await readTrust(options, session, { verb: "restore", withoutState: false });
     const { restore } = await import("../../ops/restore.js");
     const { renderRestore } = await import("../render/restore.js");
     const report = await restore(
       resolve(context.cwd, bundle),
       {
-        publicKeys,
+        trust,
         ...given("store", options.store),
         ...given("gcRoot", options["gc-root"]),
         ...given("outLink", options["out-link"]),

@@ -1,7 +1,8 @@
 import { resolve } from "node:path";
+import type { Trust } from "../../ops/verify/trust.js";
 import { command, UsageError } from "../command.js";
-import { readPublicKeys } from "../keys.js";
-import { BUNDLE, publicKeyOption } from "./shared.js";
+import { readTrust, trustOptions } from "../trust.js";
+import { BUNDLE } from "./shared.js";
 
 export const verifyCommand = command({
   name: "verify",
@@ -10,7 +11,8 @@ export const verifyCommand = command({
     "Checks signatures, document, closure, names and every byte of a bundle, a directory or a .tar, in the steps V1 to V11 of docs/format.md. Needs no Nix, and writes nothing. Reports all findings, not the first. Exit 0 if it holds, 12 if no trusted key approved it, 10 if it is malformed, 11 if something changed, 13 if something is missing.",
   positional: BUNDLE,
   options: {
-    "public-key": publicKeyOption,
+    ...trustOptions,
+    "no-state": { kind: "flag", describe: "Not a site: leave out whether this would be a step back" },
     "integrity-only": { kind: "flag", describe: "Leave out who approved it: origin stays unproven" },
     "document-only": { kind: "flag", describe: "Leave out the contents of blobs" },
     "allow-extra": { kind: "flag", describe: "Tolerate what operating systems leave on media" },
@@ -29,18 +31,21 @@ export const verifyCommand = command({
       command: "nix-airgap verify bundle.tar --integrity-only",
     },
   ],
-  async run({ positionals: [bundle = ""], options }, { context }) {
+  async run({ positionals: [bundle = ""], options }, session) {
+    const { context } = session;
     const integrityOnly = options["integrity-only"];
     const documentOnly = options["document-only"];
-    const values = options["public-key"];
-    if (integrityOnly && values.length > 0) {
-      throw new UsageError("--public-key and --integrity-only exclude each other", "verify");
+    if (integrityOnly && (options["public-key"].length > 0 || options.policy !== undefined)) {
+      throw new UsageError("--public-key or --policy, and --integrity-only, exclude each other", "verify");
     }
-    const publicKeys = await readPublicKeys(values, context);
+    const withoutState = options["no-state"];
+    const trust: Trust = integrityOnly
+      ? { by: "nobody" }
+      : await readTrust(options, session, { verb: "verify", withoutState });
     const { verify } = await import("../../ops/verify.js");
     const { renderVerify } = await import("../render/verify.js");
-    const request = { publicKeys, integrityOnly, documentOnly, allowExtra: options["allow-extra"] };
+    const request = { trust, documentOnly, allowExtra: options["allow-extra"] };
     const report = await verify(resolve(context.cwd, bundle), request, context);
-    return { report, render: (view) => renderVerify(report, request, view) };
+    return { report, render: (view) => renderVerify(report, { integrityOnly, documentOnly }, view) };
   },
 });

@@ -24,9 +24,10 @@ export function renderInspect(report: InspectReport, view: View): Line[] {
     "",
     approvals.length === 0 ? "approvals: none, it is not signed" : "approvals, not verified:",
     ...table(
-      approvals.map(({ file, role, keyName, signedAt }) => [
-        `  role ${role ?? "?"}`,
-        `key ${keyName ?? "?"}`,
+      approvals.map(({ file, role, signer, decision, signedAt }) => [
+        `  ${decision ?? "?"}`,
+        `role ${role ?? "?"}`,
+        `by ${signer ?? "?"}`,
         `at ${signedAt ?? "?"}`,
         file,
       ]),

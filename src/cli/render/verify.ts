@@ -54,7 +54,7 @@ function verdictOf(
     };
   }
   const what = `${bundle.product} ${bundle.release}`;
-  const signers = approvals.filter(({ state }) => state === "valid").map(({ keyName }) => keyName);
+  const signers = approvals.filter(({ state }) => state === "valid").map(({ signer }) => signer);
   const origin = request.integrityOnly ? "" : `, approved by ${[...new Set(signers)].join(", ")}`;
   if (verdict === "verified") {
     return { text: `VERIFIED: ${what} is complete and unchanged${origin}`, style: "good" };
@@ -88,18 +88,25 @@ function identity({ bundle, totals }: VerifyReport): string[] {
 
 const APPROVAL_STATES: Readonly<Record<VerifyReport["approvals"][number]["state"], string>> = {
   valid: "holds",
-  unknown: "by a key you did not give",
+  "not-counted": "holds, but does not count",
+  unknown: "by a key that is not trusted",
   bad: "BAD",
 };
 
 function approvals({ approvals }: VerifyReport): string[] {
   if (approvals.length === 0) return [];
-  const rows = approvals.map(({ state, role, keyName, keyHash, signedAt, file }) => {
-    const claim = state === "valid" ? "" : "says: ";
-    const who = [`role ${role ?? "?"}`, `key ${keyName ?? "?"}`, `at ${signedAt ?? "?"}`].join(", ");
-    return [`  ${APPROVAL_STATES[state]}`, `${claim}${who}`, keyHash ?? file];
+  const lines = approvals.flatMap((approval) => {
+    const { state, role, signer, keyHash, signedAt, file, decision, meaning, reason } = approval;
+    const claim = state === "valid" || state === "not-counted" ? "" : "says: ";
+    const what = decision === null || decision === "approved" ? "" : `, ${decision.toUpperCase()}`;
+    return [
+      `  ${APPROVAL_STATES[state]}: ${claim}${signer ?? "?"}, role ${role ?? "?"}, at ${signedAt ?? "?"}${what}`,
+      ...(reason === null ? [] : [`    ${reason}`]),
+      ...(meaning === null ? [] : [`    meaning: ${meaning}`]),
+      `    key ${keyHash ?? "?"}, ${file}`,
+    ];
   });
-  return ["", "approvals:", ...table(rows)];
+  return ["", "approvals:", ...lines];
 }
 
 function signatures({ signatures }: VerifyReport): string[] {

@@ -23,10 +23,13 @@ import { formatHex, hashOf, parseSri } from "../../nix/hash.js";
 import { fingerprint } from "../../nix/narinfo.js";
 import { type SecretKey, signFingerprint } from "../../nix/signature.js";
 import { makeApproval } from "../../trust/approval.js";
-import { makeStatement } from "../../trust/statement.js";
+import { ed25519Key } from "../../trust/keys.js";
+import { signingKey } from "../../trust/signing.js";
+import { machineStatement } from "../../trust/statement.js";
 import type { Context } from "../context.js";
 import { type CopyCosts, CopyProgress } from "../copy-progress.js";
 import type { PhaseClock } from "../phase-clock.js";
+import type { Trust } from "../verify/trust.js";
 import { verify } from "../verify.js";
 import { lanesOf } from "./lanes.js";
 import type { PackPlan } from "./plan.js";
@@ -145,9 +148,9 @@ function requireRoom(folder: string, bytes: number): Promise<void> {
 
 /** What a site would refuse must not leave this machine. */
 function verifyOwn(path: string, secretKey: SecretKey | undefined, context: Context): Promise<VerifyReport> {
-  const publicKeys = secretKey === undefined ? [] : [secretKey.publicKey];
-  const integrityOnly = secretKey === undefined;
-  return verify(path, { publicKeys, integrityOnly, documentOnly: false, allowExtra: false }, context);
+  const trust: Trust =
+    secretKey === undefined ? { by: "nobody" } : { by: "keys", keys: [ed25519Key(secretKey.publicKey)] };
+  return verify(path, { trust, documentOnly: false, allowExtra: false }, context);
 }
 
 function largestBlob(paths: readonly Path[]): number {
@@ -185,15 +188,15 @@ function packerApproval(
   secretKey: SecretKey | undefined,
 ): Map<string, Buffer> {
   if (secretKey === undefined) return new Map();
-  const statement = makeStatement({
+  const statement = machineStatement({
     document,
     documentSha256: sha256,
     role: "packer",
     signedAt: document.created,
     keyName: secretKey.publicKey.name,
   });
-  const { fileName, bytes } = makeApproval(statement, secretKey);
-  return new Map([[fileName, bytes]]);
+  const { fileName, bytes } = makeApproval(statement, signingKey(secretKey));
+  return new Map([[`approvals/${fileName}`, bytes]]);
 }
 
 async function checkFat(folder: string, largest: number): Promise<void> {

@@ -7,8 +7,15 @@ import { Needs, seedsOf } from "../../bundle/needs.js";
 import { PackedDerivations } from "../../bundle/packed.js";
 import type { SignatureCount } from "../../bundle/path-signatures.js";
 import { CODES, type Code, EXIT, exitOf, type Finding } from "../../errors.js";
-import type { BundleDocument, VerifyFinding, VerifyReport, VerifyStep } from "../../generated/types.js";
-import type { CheckedApproval } from "../../trust/approval.js";
+import type {
+  BundleDocument,
+  PolicySigner,
+  VerifyFinding,
+  VerifyReport,
+  VerifyStep,
+} from "../../generated/types.js";
+import { type CheckedApproval, keyHashOf, keyNameOf } from "../../trust/approval.js";
+import { saysSigner } from "../../trust/statement.js";
 
 export type Step = VerifyStep["step"];
 
@@ -16,6 +23,7 @@ const TITLES: Readonly<Record<Step, string>> = {
   V1: "names, types and sizes of files; form of the tar",
   V2: "approvals: signatures over the document, and what they bind",
   V3: "document: encoding, schema, meaning",
+  V4: "no way back: this site took nothing newer, and nothing has expired",
   V5: "derived files are what the document gives",
   V6: "closure: all that the tier promises, and nothing more",
   V7: "names follow from contents",
@@ -35,6 +43,11 @@ const MAX_EXAMPLES = 10;
 export class VerifyLog {
   readonly bundle: VerifyReport["bundle"];
   approvals: readonly CheckedApproval[] = [];
+  /** By file name, where a policy was asked: whose key it is, and why it does not count. */
+  readonly standing = new Map<
+    string,
+    { readonly signer: PolicySigner; readonly objection: Finding | null }
+  >();
   signatures: { perKey: readonly SignatureCount[]; local: number } = { perKey: [], local: 0 };
   unproven: readonly string[] = [];
   document: BundleDocument | null = null;
@@ -111,7 +124,7 @@ export class VerifyLog {
       bundle: this.bundle,
       steps: STEPS.map((step) => this.#step(step)),
       findings: this.#sortedFindings(),
-      approvals: this.approvals.map(reportApproval),
+      approvals: this.approvals.map((approval) => this.#approval(approval)),
       signatures: { local: this.signatures.local, perKey: [...this.signatures.perKey] },
       notProven: {
         count: this.unproven.length,
@@ -193,17 +206,30 @@ export class VerifyLog {
     };
   }
 
+  #approval(approval: CheckedApproval): VerifyReport["approvals"][number] {
+    const statement = approval.state === "valid" ? approval.statement : approval.unverifiedStatement;
+    const standing = this.standing.get(approval.file);
+    const { file, role } = approval;
+    const predicate = statement?.predicate;
+    return {
+      file,
+      state: approval.state === "valid" && standing?.objection ? "not-counted" : approval.state,
+      role,
+      keyName: keyNameOf(approval),
+      keyHash: keyHashOf(approval),
+      signedAt: predicate?.signedAt ?? null,
+      signer: statement ? saysSigner(statement) : null,
+      decision: predicate?.decision ?? null,
+      meaning: predicate && "meaning" in predicate ? predicate.meaning : null,
+      reason: standing?.objection ? CODES[standing.objection.code].explain : null,
+    };
+  }
+
   #reasonUnproven(): string {
     return this.document?.tier === "runtime"
       ? "tier runtime holds no derivations, from which the names of outputs follow"
       : "the derivations from which these names follow were not read";
   }
-}
-
-function reportApproval(approval: CheckedApproval): VerifyReport["approvals"][number] {
-  const statement = approval.state === "valid" ? approval.statement : approval.unverifiedStatement;
-  const { file, state, role, keyName, keyHash } = approval;
-  return { file, state, role, keyName, keyHash, signedAt: statement?.predicate.signedAt ?? null };
 }
 
 function compare(a: string, b: string): number {

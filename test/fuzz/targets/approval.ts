@@ -1,7 +1,10 @@
 /** The approval: envelope, signature, name, and what it binds. The statement inside is statement.ts's. */
+
 import { parsePublicKey } from "../../../src/nix/signature.js";
-import { checkApprovals, makeApproval } from "../../../src/trust/approval.js";
-import { checkBinding, makeStatement } from "../../../src/trust/statement.js";
+import { bundleSubject, checkApprovals, makeApproval } from "../../../src/trust/approval.js";
+import { ed25519Key } from "../../../src/trust/keys.js";
+import { signingKey } from "../../../src/trust/signing.js";
+import { type BundleStatement, checkBinding, machineStatement } from "../../../src/trust/statement.js";
 import { jsonValues, looseBase64, signedAgain } from "../format-mutations.js";
 import type { Target } from "../fuzz.js";
 import { goldenKey } from "../seeds.js";
@@ -31,9 +34,9 @@ export const approval: Target = {
     "APPROVAL_BINDING",
   ),
   seeds: [
-    makeApproval(statement, packer).bytes,
-    makeApproval(makeStatement({ ...about, role: "qa", keyName: "packer-1" }), packer).bytes,
-    makeApproval(makeStatement({ ...about, role: "packer", keyName: "x" }), stranger).bytes,
+    makeApproval(statement, signingKey(packer)).bytes,
+    makeApproval(machineStatement({ ...about, role: "qa", keyName: "packer-1" }), signingKey(packer)).bytes,
+    makeApproval(machineStatement({ ...about, role: "packer", keyName: "x" }), signingKey(stranger)).bytes,
     goldenApproval,
   ],
   words: [
@@ -55,18 +58,18 @@ export const approval: Target = {
   mutations: [jsonValues, looseBase64, signedAgain(packer), signedAgain(packer), signedAgain(stranger)],
   run(bytes) {
     const files = new Map([[approvalName, bytes]]);
-    const { approvals, findings } = checkApprovals(files, documentSha256, [
-      packer.publicKey,
-      parsePublicKey(goldenKey),
+    const { approvals, findings } = checkApprovals(files, bundleSubject(documentSha256), [
+      ed25519Key(packer.publicKey),
+      ed25519Key(parsePublicKey(goldenKey)),
     ]);
     const [checked] = approvals;
     requireLaw(findings.length > 0 || checked?.state === "valid", "only a valid approval has no finding");
     if (checked?.state !== "valid") return findings;
     requireSame(
-      makeApproval(checked.statement, packer).bytes,
+      makeApproval(checked.statement, signingKey(packer)).bytes,
       bytes,
       "an accepted approval is what we would write",
     );
-    return checkBinding(checked.statement, release.document, approvalName);
+    return checkBinding(checked.statement as BundleStatement, release.document, approvalName);
   },
 };

@@ -10,6 +10,7 @@ import { CODES, type Code, EXIT } from "../../../src/errors.js";
 import { validateVerifyReport } from "../../../src/generated/report-validators.js";
 import { formatHex, hashOf } from "../../../src/nix/hash.js";
 import { verify } from "../../../src/ops/verify.js";
+import { trusting } from "../../support/trust.js";
 import { tarHeaders, tarMembers } from "../format-mutations.js";
 import type { Target } from "../fuzz.js";
 import { ACCEPTED, requireLaw } from "./laws.js";
@@ -39,8 +40,7 @@ export const bundle: Target = {
     const path = join(scratchDir(), "bundle.tar");
     writeFileSync(path, bytes);
     const options = {
-      publicKeys: [packer.publicKey],
-      integrityOnly: false,
+      trust: trusting(packer),
       documentOnly: true,
       allowExtra: false,
     };

@@ -9,7 +9,7 @@ import {
   parseSignature,
   toSpkiPem,
 } from "../../../src/nix/signature.js";
-import { parseTrustedKey } from "../../../src/trust/keys.js";
+import { formatVerificationKey, parseVerificationKey } from "../../../src/trust/keys.js";
 import { looseBase64 } from "../format-mutations.js";
 import type { Target } from "../fuzz.js";
 import { goldenKey, vectors } from "../seeds.js";
@@ -58,8 +58,9 @@ const KEYS: readonly ((text: string) => string)[] = [
   (text) => formatSignature(parseSignature(text)),
   // A line feed may follow it.
   (text) => {
-    const key = parseTrustedKey(text, "file");
-    const line = `${formatPublicKey(key)}`;
-    return [line, `${line}\n`, toSpkiPem(key).trimEnd(), toSpkiPem(key)].find((form) => form === text) ?? "";
+    const key = parseVerificationKey(text, "file");
+    const line = formatVerificationKey(key).trimEnd();
+    const pem = key.scheme === "ed25519" ? toSpkiPem(key.ed25519) : `${line}\n`;
+    return [line, `${line}\n`, pem.trimEnd(), pem].find((form) => form === text) ?? "";
   },
 ];

@@ -2,11 +2,13 @@
  * What more than one target starts from: keys, releases made by hand with their documents and approvals, and the words
  * of JSON. Files of the repository are read by seeds.ts; what one target alone wants stands with it.
  */
+
 import { formatDocument } from "../../../src/bundle/document.js";
 import { formatHex, hashOf } from "../../../src/nix/hash.js";
 import { generateSecretKey } from "../../../src/nix/signature.js";
 import { makeApproval } from "../../../src/trust/approval.js";
-import { makeStatement } from "../../../src/trust/statement.js";
+import { signingKey } from "../../../src/trust/signing.js";
+import { machineStatement } from "../../../src/trust/statement.js";
 import { makeRelease, type Release } from "../../support/release.js";
 import { golden, goldenFiles } from "../seeds.js";
 import { words } from "./lists.js";
@@ -30,10 +32,10 @@ export const allDerivations = new Map(releases.flatMap(({ derivations }) => [...
 export const documentSha256 = formatHex(hashOf("sha256", documents[0]!));
 /** What a statement on the release says, but for whose it is. */
 export const about = { document: release.document, documentSha256, signedAt: release.document.created };
-export const statement = makeStatement({ ...about, role: "packer", keyName: "packer-1" });
+export const statement = machineStatement({ ...about, role: "packer", keyName: "packer-1" });
 
-const signed = makeApproval(statement, packer);
-export const approvalName = signed.fileName;
+const signed = makeApproval(statement, signingKey(packer));
+export const approvalName = `approvals/${signed.fileName}`;
 export const approvals = new Map([[approvalName, signed.bytes]]);
 export const goldenApproval = goldenFiles(/^approvals\//)[0]!;
 

@@ -1,0 +1,97 @@
+/** Whom a command trusts, as the command line says it: keys, or the site's policy with what the site remembers. */
+import { basename, resolve } from "node:path";
+import { fail } from "../errors.js";
+import { exists } from "../host/files.js";
+import type { SitePlace } from "../ops/site.js";
+import type { Trust } from "../ops/verify/trust.js";
+import { type OptionValues, type Session, UsageError } from "./command.js";
+import { readPublicKeys } from "./keys.js";
+
+export const publicKeyOption = {
+  kind: "texts",
+  describe:
+    "KEY  to trust, on a machine without a policy: its text or file (Nix's name:base64, PEM, OpenSSH's .pub); repeat for more",
+} as const;
+
+export const placeOptions = {
+  policy: { kind: "text", describe: "FILE  the policy; default: /etc/nix-airgap/policy.json" },
+  state: { kind: "text", describe: "DIR  what this site remembers; default: /var/lib/nix-airgap" },
+} as const;
+
+export const trustOptions = {
+  "public-key": publicKeyOption,
+  ...placeOptions,
+  "no-policy": { kind: "flag", describe: "Go by --public-key though this machine has a policy" },
+  rollback: {
+    kind: "texts",
+    describe: "FILE  that authorizes going back to this release; repeat for more",
+  },
+  "accept-expired": {
+    kind: "text",
+    describe: "REASON  to take what has expired all the same; it is recorded",
+  },
+} as const;
+
+type TrustValues = OptionValues<typeof trustOptions>;
+
+/** `verb`: the command, for its usage. @throws UsageError, KEY_REQUIRED, KEY_INVALID, and what `openSite` throws */
+export async function readTrust(
+  options: TrustValues,
+  { context }: Session,
+  { verb, withoutState }: { readonly verb: string; readonly withoutState: boolean },
+): Promise<Exclude<Trust, { by: "nobody" }>> {
+  const place = placeOf(options, context.cwd);
+  const keys = options["public-key"];
+  const hasPolicy =
+    options.policy !== undefined || (!options["no-policy"] && (await exists(place.policyPath)));
+  if (keys.length > 0) {
+    if (options.policy !== undefined)
+      throw new UsageError("--public-key and --policy exclude each other", verb);
+    if (hasPolicy) {
+      throw new UsageError(
+        `this machine has a policy (${place.policyPath}): leave out --public-key, or give --no-policy as well`,
+        verb,
+      );
+    }
+  }
+  if (!hasPolicy) {
+    if (options.rollback.length > 0 || options["accept-expired"] !== undefined) {
+      throw new UsageError("--rollback and --accept-expired are for sites with a policy", verb);
+    }
+    if (keys.length === 0) {
+      fail("KEY_REQUIRED", {
+        hint: "Give --public-key with the packer's key; a site pins a policy once: nix-airgap trust init.",
+      });
+    }
+    return { by: "keys", keys: await readPublicKeys(keys, context) };
+  }
+  const { openSite, readPolicy } = await import("../ops/site.js");
+  const { readApprovalFile } = await import("../ops/sign/subject.js");
+  const rollbacks = new Map<string, Buffer>();
+  for (const file of options.rollback) {
+    rollbacks.set(basename(file), await readApprovalFile(resolve(context.cwd, file)));
+  }
+  const acceptExpired = options["accept-expired"] ?? null;
+  if (withoutState) {
+    const { policy } = await readPolicy(place.policyPath);
+    return { by: "policy", policy, site: null, rollbacks, acceptExpired };
+  }
+  const { policy, state } = await openSite(place);
+  return { by: "policy", policy, site: { state, place }, rollbacks, acceptExpired };
+}
+
+export function placeOf(
+  { policy, state }: { readonly policy: string | undefined; readonly state: string | undefined },
+  cwd: string,
+): SitePlace {
+  return {
+    policyPath: policy === undefined ? DEFAULT_PLACE.policyPath : resolve(cwd, policy),
+    stateDir: state === undefined ? DEFAULT_PLACE.stateDir : resolve(cwd, state),
+  };
+}
+
+/** Without loading what opens it: --help must come at once. */
+const DEFAULT_PLACE: SitePlace = {
+  policyPath: "/etc/nix-airgap/policy.json",
+  stateDir: "/var/lib/nix-airgap",
+};
