@@ -13,6 +13,11 @@ export function formatJson(value: unknown): string {
   return `${print(value, "\n")}\n`;
 }
 
+/** The same on one line, with a final newline: what `jq -cS .` prints. For files that hold one value a line. */
+export function formatCompactJson(value: unknown): string {
+  return `${print(value, "")}\n`;
+}
+
 /**
  * Parses bytes that must be what `formatJson` prints, so that one value has one hash.
  * Throws what `parseStrictJson` throws, and JSON_NOT_CANONICAL with the first line that differs.
@@ -30,13 +35,14 @@ export function parseCanonicalJson(bytes: Uint8Array, caps: JsonCaps): JsonValue
   return value;
 }
 
-/** `newline` is a line feed and the indentation of the line that holds `value`. */
+/** `newline` is a line feed and the indentation of the line that holds `value`; empty where all is on one line. */
 function print(value: unknown, newline: string): string {
   if (typeof value === "string") return quote(value);
   if (value === null || typeof value === "boolean") return String(value);
   // String(-0) is "0": negative zero has no encoding of its own.
   if (Number.isSafeInteger(value)) return String(value);
-  const inner = `${newline}  `;
+  const inner = newline && `${newline}  `;
+  const colon = newline ? ": " : ":";
   const block = (open: string, parts: readonly string[], close: string) =>
     parts.length === 0 ? open + close : open + inner + parts.join(`,${inner}`) + newline + close;
   if (Array.isArray(value)) {
@@ -45,7 +51,7 @@ function print(value: unknown, newline: string): string {
   }
   if (isPlainObject(value)) {
     const keys = Object.keys(value).sort(compareCodePoints);
-    const parts = keys.map((key) => `${quote(key)}: ${print(value[key], inner)}`);
+    const parts = keys.map((key) => quote(key) + colon + print(value[key], inner));
     return block("{", parts, "}");
   }
   throw new TypeError(`not JSON of this format: ${typeof value} ${String(value)}`);

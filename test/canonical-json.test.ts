@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { formatJson, parseCanonicalJson } from "../src/canonical-json.js";
+import { formatCompactJson, formatJson, parseCanonicalJson } from "../src/canonical-json.js";
 
 const CAPS = { maxBytes: 1 << 20 };
 
@@ -22,12 +22,15 @@ const value = fc.letrec((tie) => ({
 })).any;
 
 describe("canonical JSON", () => {
-  it("prints what `jq -S .` prints", () => {
+  it.each([
+    ["jq -S .", ["-S"], formatJson],
+    ["jq -cS .", ["-c", "-S"], formatCompactJson],
+  ])("prints what `%s` prints", (_, options, format) => {
     const values = fc.sample(value, { numRuns: 300, seed: 7 });
     values.push({ "\u{1F600}": '\x7f\u2028\0\\/"', "\uffee": [], a: {}, b: Number.MAX_SAFE_INTEGER });
-    const jq = spawnSync("jq", ["-S", "."], { input: values.map((v) => JSON.stringify(v)).join("\n") });
+    const jq = spawnSync("jq", [...options, "."], { input: values.map((v) => JSON.stringify(v)).join("\n") });
     expect(jq.status).toBe(0);
-    expect(values.map(formatJson).join("")).toBe(jq.stdout.toString());
+    expect(values.map(format).join("")).toBe(jq.stdout.toString());
   });
 
   it("reads back what it prints", () => {
