@@ -41,6 +41,10 @@ const COPY_AGAIN =
 const TELL_MAKER =
   "Do not use this bundle. Another copy will not help, since its document says so: tell whoever signed it.";
 
+/** For a site's own record: nothing else tells what stood there. */
+const COMPARE_RECORD =
+  "Compare the log with an earlier export or a backup, and find out who can write to the state folder; until then rely on no entry from this line on.";
+
 const TAIL_AGAIN =
   "The copy was cut short, or a signature was interrupted: copy it again, or run `sign` again.";
 
@@ -455,6 +459,19 @@ export const CODES = {
     "Find a copy, add it to the store (nix-store --add-fixed, nix-prefetch-url), and pack again.",
   ),
   BUILD_FAILED: code(nix, "a build failed", "Read Nix's words; build it with nix build first."),
+
+  // the audit log
+  AUDIT_ENTRY: code(integrity, "an entry of the audit log was altered, or is none", COMPARE_RECORD),
+  AUDIT_CHAIN: code(
+    integrity,
+    "entries of the audit log were deleted, inserted or put in another order",
+    COMPARE_RECORD,
+  ),
+  AUDIT_TRUNCATED: code(
+    incomplete,
+    "entries are missing at the end of the audit log",
+    "The site's state remembers more than there is: find out who or what cut the log, and bring it back from a backup.",
+  ),
 
   // host and operations
   USAGE: code(usage, "the command line is not understood", "See --help."),
