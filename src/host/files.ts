@@ -3,11 +3,23 @@
  * What is in them, and where they belong, is for callers.
  */
 import { constants, lstatSync, readdirSync, rmdirSync, unlinkSync } from "node:fs";
-import { chmod, copyFile, lstat, mkdtemp, open, readdir, rename, rm, stat, statfs } from "node:fs/promises";
+import {
+  chmod,
+  copyFile,
+  link,
+  lstat,
+  mkdtemp,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  statfs,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { basename, dirname, join, resolve } from "node:path";
 import { setImmediate } from "node:timers/promises";
-import { AirgapError } from "../errors.js";
+import { AirgapError, fail } from "../errors.js";
 import { hasEnded, markIn, ownName } from "./owner.js";
 
 /** For opening what others may have changed since it was looked at: no symlink is followed, no FIFO waited for. */
@@ -45,6 +57,23 @@ export async function moveFile(from: string, to: string): Promise<void> {
     return;
   }
   await syncDirectory(dirname(to));
+}
+
+/** Gives a file that is whole its final name, without ever replacing another. @throws OUT_EXISTS, DISK, NO_SPACE */
+export async function publishFile(partial: string, path: string): Promise<void> {
+  await withDiskErrors(path, async () => {
+    try {
+      await link(partial, path);
+      await rm(partial);
+    } catch (error) {
+      const code = errorCode(error);
+      if (code === "EEXIST") fail("OUT_EXISTS", { subject: path });
+      // A file system without hard links: between the two another run could come.
+      if (code !== "EPERM" && code !== "ENOTSUP" && code !== "ENOSYS") throw error;
+      if (await exists(path)) fail("OUT_EXISTS", { subject: path });
+      await rename(partial, path);
+    }
+  });
 }
 
 /** `.<name>.partial-<whose>`: how every file or folder is called until all of it is written. */
@@ -293,6 +322,7 @@ const REASONS = new Map([
   ["EROFS", "a read-only file system"],
   ["EIO", "the device cannot read or write it"],
   ["ENOENT", "no such file or directory"],
+  ["ELOOP", "a symbolic link"],
   ["EFBIG", "too large for this file system"],
   ["ENOTDIR", "not a directory"],
   ["EMFILE", "too many open files"],

@@ -2,7 +2,7 @@
  * Writes a planned bundle: blobs, then the document, then what follows from it; checks the whole of it as a site would;
  * the final name last.
  */
-import { link, mkdir, rename, rm, stat } from "node:fs/promises";
+import { mkdir, rename, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { formatDocument } from "../../bundle/document.js";
 import { finishDirectory, writeTar } from "../../bundle/write.js";
@@ -11,6 +11,7 @@ import type { BundleDocument, PackReport, Path, VerifyReport } from "../../gener
 import {
   exists,
   fileSystemOf,
+  publishFile,
   removeTree,
   requireSpace,
   sizeOnDisk,
@@ -207,23 +208,6 @@ async function checkFat(folder: string, largest: number): Promise<void> {
     expected: `files of at most ${MAX_FAT_FILE} bytes, since this is a FAT file system`,
     actual: `${largest} bytes`,
     hint: "Write to another file system, or format the medium as exFAT or ext4; a directory (--out without .tar) has smaller files.",
-  });
-}
-
-/** Gives the file its final name without ever replacing another. */
-async function publishFile(partial: string, out: string): Promise<void> {
-  await withDiskErrors(out, async () => {
-    try {
-      await link(partial, out);
-      await rm(partial);
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code === "EEXIST") fail("OUT_EXISTS", { subject: out });
-      // A file system without hard links; the lock file keeps other packs away.
-      if (code !== "EPERM" && code !== "ENOTSUP" && code !== "ENOSYS") throw error;
-      if (await exists(out)) fail("OUT_EXISTS", { subject: out });
-      await rename(partial, out);
-    }
   });
 }
 
