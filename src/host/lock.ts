@@ -6,7 +6,7 @@ import { link, open, rm, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { basename, dirname } from "node:path";
 import { AirgapError } from "../errors.js";
-import { formatTime } from "../time.js";
+import { timeOf } from "../time.js";
 import { asDiskError, errorCode, exists, removeAbandoned, withDiskErrors } from "./files.js";
 import { hasEnded, ownMark, ownName, pidOf } from "./owner.js";
 
@@ -17,6 +17,8 @@ import { hasEnded, ownMark, ownName, pidOf } from "./owner.js";
  */
 export async function withLock<T>(path: string, action: () => Promise<T>): Promise<T> {
   if (!(await tryCreate(path))) {
+    // Many runs at once may look for a stale lock, each of them under the lock of the one before.
+    if (path.endsWith(".takeover".repeat(MAX_TAKEOVERS))) refuse(path, await holder(path));
     await removeStale(path);
     if (!(await tryCreate(path))) refuse(path, await holder(path));
   }
@@ -27,6 +29,8 @@ export async function withLock<T>(path: string, action: () => Promise<T>): Promi
     await withDiskErrors(path, () => rm(path, { force: true }));
   }
 }
+
+const MAX_TAKEOVERS = 4;
 
 async function tryCreate(path: string): Promise<boolean> {
   const content = `${ownMark()} ${hostname()}\n`;
@@ -101,10 +105,6 @@ function refuse(path: string, by: Holder | null): never {
       : { actual: `held by process ${pid} on ${here ? "this machine" : by.host} since ${timeOf(by.since)}` }),
     hint: `Wait until that run has ended, then run the command again. If no run is working here, remove ${path}.`,
   });
-}
-
-function timeOf(date: Date): string {
-  return formatTime(Math.floor(date.getTime() / 1000));
 }
 
 /** What the lock file says, or null where it has gone. */

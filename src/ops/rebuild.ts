@@ -40,6 +40,7 @@ import {
   type RebuildCounts,
   summarise,
 } from "./rebuild/verdict.js";
+import { auditBundle, recorded } from "./record.js";
 import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
 import { stagingBytes } from "./restore/plan.js";
 import type { Trust } from "./verify/trust.js";
@@ -75,7 +76,19 @@ export async function rebuild(
   options: RebuildOptions,
   context: Context,
 ): Promise<RebuildReport> {
-  return new Run(bundlePath, options, context).toReport();
+  const report = await new Run(bundlePath, options, context).toReport();
+  const { trust, dryRun } = options;
+  if (trust.by !== "policy" || trust.site === null || dryRun) return report;
+  const { verdict, exit, bundle, tools } = report;
+  const happening = {
+    event: "rebuild" as const,
+    verdict,
+    exit,
+    bundle: bundle === null ? null : auditBundle(bundle),
+    nix: tools.nix,
+    details: { acceptExpired: trust.acceptExpired },
+  };
+  return recorded(report, trust.site.place, happening, context);
 }
 
 type Outcome = Pick<RebuildReport, "verdict" | "exit" | "findings">;

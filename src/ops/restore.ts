@@ -5,7 +5,7 @@
 import { join, resolve } from "node:path";
 import { linkNames, mainProgram, siteCommands } from "../bundle/site-commands.js";
 import { AirgapError, EXIT, exitOf, type Finding } from "../errors.js";
-import type { Path, RestoreReceipt, Root } from "../generated/types.js";
+import type { Path, RestoreReceipt, Root, SiteState } from "../generated/types.js";
 import { VERSION } from "../generated/version.js";
 import {
   exists,
@@ -29,6 +29,7 @@ import type { Context } from "./context.js";
 import { gateTo } from "./gate-paths.js";
 import { importBundle, importProgress } from "./import-bundle.js";
 import { PhaseClock } from "./phase-clock.js";
+import { auditBundle, type Happening, recorded, recordIn } from "./record.js";
 import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
 import { planRestore, type RestorePlan } from "./restore/plan.js";
 import { dropRepair, withRepair } from "./restore/repair.js";
@@ -66,7 +67,7 @@ export async function restore(
 ): Promise<RestoreReceipt> {
   const store = await resolveStore(options.store, context.cwd);
   const run = new Run(bundlePath, store, options, context);
-  const receipt = await run.toReceipt();
+  const receipt = await recordEnd(await run.toReceipt(), options, context);
   if (options.receipt !== undefined) {
     await writeFileAtomic(resolve(context.cwd, options.receipt), `${JSON.stringify(receipt, null, 2)}\n`);
   }
@@ -74,6 +75,36 @@ export async function restore(
 }
 
 type Outcome = Pick<RestoreReceipt, "verdict" | "exit" | "findings">;
+
+/** The entry of an import that is about to begin; how it ended is in the next. */
+const BEGUN: Outcome = { verdict: "planned", exit: EXIT.yes, findings: [] };
+
+async function recordEnd(
+  receipt: RestoreReceipt,
+  { trust, dryRun }: RestoreOptions,
+  context: Context,
+): Promise<RestoreReceipt> {
+  if (trust.by !== "policy" || trust.site === null || dryRun) return receipt;
+  return recorded(receipt, trust.site.place, happening(receipt, trust), context);
+}
+
+function happening(
+  { verdict, exit, bundle, tools, store }: RestoreReceipt,
+  { acceptExpired, rollbacks }: Extract<Trust, { by: "policy" }>,
+): Happening {
+  return {
+    event: "restore",
+    verdict: verdict === "planned" ? "begun" : verdict,
+    exit,
+    bundle: bundle === null ? null : auditBundle(bundle),
+    nix: tools.nix,
+    details: {
+      acceptExpired,
+      rollback: rollbacks.size === 0 ? null : [...rollbacks.keys()].join(", "),
+      store: store.uri,
+    },
+  };
+}
 
 /** One restore, and what its receipt says so far. */
 class Run {
@@ -211,7 +242,14 @@ class Run {
     const { trust } = this.#options;
     if (trust.by !== "policy" || trust.site === null) return [];
     const { policy, rollbacks, site } = trust;
-    return acceptRelease({ place: site.place, policy }, { document, sha256, rollbacks }, this.#context);
+    // What cannot be recorded is not begun.
+    const begun = (state: SiteState) =>
+      recordIn(site.place, state, happening(this.#receipt(this.#now(), BEGUN), trust), this.#context);
+    return acceptRelease(
+      { place: site.place, policy },
+      { document, sha256, rollbacks, begun },
+      this.#context,
+    );
   }
 
   /** Checks on disk what the store has by then, while the rest is imported. */

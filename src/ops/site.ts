@@ -4,7 +4,8 @@
  */
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { type Finding, fail } from "../errors.js";
+import { setTimeout } from "node:timers/promises";
+import { AirgapError, type Finding, fail } from "../errors.js";
 import type { BundleDocument, SiteState } from "../generated/types.js";
 import { readSmallFile, withDiskErrors, writeFileAtomic } from "../host/files.js";
 import { withLock } from "../host/lock.js";
@@ -75,10 +76,26 @@ export async function openSite(place: SitePlace): Promise<Site> {
   return fail("POLICY_HASH", { subject: policyPath, expected: `${sha256}, version ${version}`, actual });
 }
 
-/** Only one run at a time reads, decides and writes. Makes the folder. @throws LOCKED, DISK, NO_SPACE */
+/** Who holds the site's lock writes a few small files. */
+const LOCK_TRIES = 100;
+const LOCK_PAUSE_MS = 100;
+
+/** Only one run at a time reads, decides and writes; others wait for ten seconds. Makes the folder. @throws LOCKED, DISK, NO_SPACE */
 export async function withSiteLock<T>({ stateDir }: SitePlace, action: () => Promise<T>): Promise<T> {
   await makeFolder(stateDir);
-  return withLock(join(stateDir, ".lock"), action);
+  for (let tries = 1; ; tries++) {
+    let isHeld = false;
+    try {
+      return await withLock(join(stateDir, ".lock"), () => {
+        isHeld = true;
+        return action();
+      });
+    } catch (error) {
+      const isBusy = !isHeld && error instanceof AirgapError && error.code === "LOCKED";
+      if (!isBusy || tries === LOCK_TRIES) throw error;
+    }
+    await setTimeout(LOCK_PAUSE_MS);
+  }
 }
 
 /** @throws DISK, NO_SPACE; then the state is what it was */
@@ -116,16 +133,19 @@ export async function acceptRelease(
     readonly document: BundleDocument;
     readonly sha256: string;
     readonly rollbacks: ReadonlyMap<string, Uint8Array>;
+    /** Records that it begins, under the same lock. */
+    readonly begun: (state: SiteState) => Promise<SiteState>;
   },
   { now }: Pick<Context, "now">,
 ): Promise<readonly Finding[]> {
-  const { document, sha256, rollbacks } = about;
+  const { document, sha256, rollbacks, begun } = about;
   return withSiteLock(place, async () => {
     const state = (await readState(place)) ?? fail("STATE_MISSING", { subject: place.stateDir });
     const time = timeOf(now());
     const { findings } = askSite(document, sha256, { policy, state, now: time, rollbacks });
     if (findings.length > 0) return findings;
-    await writeState(place, withRelease(withTime(state, time), document, sha256, time));
+    const taken = withRelease(withTime(state, time), document, sha256, time);
+    await writeState(place, await begun(taken));
     return [];
   });
 }

@@ -18,13 +18,14 @@ import { checkAddresses, checkNames } from "../bundle/names.js";
 import { PackedDerivations } from "../bundle/packed.js";
 import { PathSignatures } from "../bundle/path-signatures.js";
 import { checkPins } from "../bundle/pins.js";
-import { fail } from "../errors.js";
+import { AirgapError, EXIT, fail } from "../errors.js";
 import type { BundleDocument, VerifyReport } from "../generated/types.js";
 import type { FileJob } from "../host/jobs.js";
 import { WorkerPool } from "../host/pool.js";
 import { formatHex, hashOf } from "../nix/hash.js";
 import type { PublicKey } from "../nix/signature.js";
 import type { Context } from "./context.js";
+import { auditBundle, record } from "./record.js";
 import { BlobReading } from "./verify/blobs.js";
 import { type Step, VerifyLog } from "./verify/log.js";
 import { authenticate, bind, checkSite, pathKeys, type Trust } from "./verify/trust.js";
@@ -58,7 +59,29 @@ export async function verify(
   options: VerifyOptions,
   context: Context,
 ): Promise<VerifyReport> {
-  return (await verifyToBundle(bundlePath, options, context)).report;
+  const { report } = await verifyToBundle(bundlePath, options, context);
+  const { trust } = options;
+  return trust.by === "policy" ? recordVerification(report, trust, context) : report;
+}
+
+/** Somebody who may only look at the site is told that the log does not know of it. */
+async function recordVerification(
+  report: VerifyReport,
+  { site, acceptExpired }: Extract<Trust, { by: "policy" }>,
+  context: Context,
+): Promise<VerifyReport> {
+  if (site === null) return report;
+  const { verdict, exit, bundle } = report;
+  const details = { acceptExpired, path: bundle.path };
+  const happening = { event: "verify" as const, verdict, exit, bundle: auditBundle(bundle), details };
+  try {
+    await record(site.place, happening, context);
+    return report;
+  } catch (error) {
+    if (!(error instanceof AirgapError) || error.exit !== EXIT.disk) throw error;
+    const text = `not recorded in the site's log: ${error.message}`;
+    return { ...report, notes: [...report.notes, { subject: null, text }] };
+  }
 }
 
 /** As `verify`, with the bundle for those who go on with it. */

@@ -1,5 +1,5 @@
 import { command, given } from "../command.js";
-import { stateFolder, stateOption } from "./audit.js";
+import { rememberedHead, stateFolder, stateOption } from "./audit.js";
 
 const FORMATS = ["json", "csv"] as const;
 
@@ -25,7 +25,9 @@ export const auditExportCommand = command({
     const { auditExport } = await import("../../ops/audit/export.js");
     const { renderAuditExport } = await import("../render/audit.js");
     const { as = "json", out } = options;
-    const request = { state: stateFolder(options.state), head: null, as, ...given("out", out) };
+    const state = stateFolder(options.state);
+    const head = await rememberedHead(state, context);
+    const request = { state, head, as, ...given("out", out) };
     const report = await auditExport(request, context);
     return { report, render: (view) => renderAuditExport(report, view) };
   },

@@ -1,5 +1,5 @@
 import { command } from "../command.js";
-import { stateFolder, stateOption } from "./audit.js";
+import { rememberedHead, stateFolder, stateOption } from "./audit.js";
 
 export const auditVerifyCommand = command({
   name: "audit verify",
@@ -19,7 +19,8 @@ export const auditVerifyCommand = command({
     const { auditVerify } = await import("../../ops/audit/verify.js");
     const { renderAuditVerify } = await import("../render/audit.js");
     const state = stateFolder(options.state);
-    const report = await auditVerify({ state, head: null }, context);
+    const head = await rememberedHead(state, context);
+    const report = await auditVerify({ state, head }, context);
     return { report, render: (view) => renderAuditVerify(report, view) };
   },
 });

@@ -1,5 +1,7 @@
 /** All commands, in the order of the work. */
 import type { Command } from "../command.js";
+import { auditExportCommand } from "./audit-export.js";
+import { auditVerifyCommand } from "./audit-verify.js";
 import { inspectCommand } from "./inspect.js";
 import { keygenCommand } from "./keygen.js";
 import { packCommand } from "./pack.js";
@@ -30,4 +32,6 @@ export const COMMANDS: readonly Command[] = [
   trustUpdateCommand,
   trustAuthorizeRollbackCommand,
   trustResetClockCommand,
+  auditVerifyCommand,
+  auditExportCommand,
 ];

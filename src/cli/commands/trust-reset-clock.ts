@@ -20,7 +20,7 @@ export const trustResetClockCommand = command({
     if (reason === undefined) throw new UsageError("--reason is missing", "trust reset-clock");
     const { trustResetClock } = await import("../../ops/trust/reset-clock.js");
     const { renderTrust } = await import("../render/trust.js");
-    const report = await trustResetClock(placeOf(options, context.cwd), context);
+    const report = await trustResetClock(placeOf(options, context.cwd), reason, context);
     return { report, render: (view) => renderTrust(report, view) };
   },
 });

@@ -5,8 +5,9 @@ import type { TrustReport } from "../../generated/types.js";
 import { timeOf } from "../../time.js";
 import { newState } from "../../trust/site-state.js";
 import type { Context } from "../context.js";
+import { recordIn } from "../record.js";
 import { readPolicy, readState, type SitePlace, withSiteLock, writePolicy } from "../site.js";
-import { trustReport } from "./report.js";
+import { trustEvent, trustReport } from "./report.js";
 
 export interface TrustInitOptions {
   /** A policy file; absolute. */
@@ -41,7 +42,9 @@ export async function trustInit(
       fail("STATE_EXISTS", { subject: place.stateDir, actual: `policy version ${before.policy.version}` });
     }
     // Also where an earlier try was stopped before the policy had its place.
-    await writePolicy(place, bytes, before ?? newState(reference, timeOf(context.now())));
+    const state = before ?? newState(reference, timeOf(context.now()));
+    const happening = trustEvent("init", { policy: path });
+    await writePolicy(place, bytes, await recordIn(place, state, happening, context));
     return trustReport("init", place, {
       verdict: before === null ? "done" : "already-done",
       before: before?.policy ?? null,

@@ -1,8 +1,14 @@
 /** What the verbs that change a site's trust have to say. */
-import { exitOf, type Finding } from "../../errors.js";
+import { EXIT, exitOf, type Finding } from "../../errors.js";
 import type { TrustReport } from "../../generated/types.js";
+import type { Happening } from "../record.js";
 import { reportedFindings } from "../reports.js";
 import type { SitePlace } from "../site.js";
+
+/** Its entry in the site's log. */
+export function trustEvent(verdict: string, details: Readonly<Record<string, string>>): Happening {
+  return { event: "trust", verdict, exit: EXIT.yes, bundle: null, details };
+}
 
 export function trustReport(
   verb: TrustReport["verb"],

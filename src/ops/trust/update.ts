@@ -1,13 +1,12 @@
 /** trust update: a site follows the chain of policies, version by version, each signed as the old and the new one ask. */
 import type { TrustReport } from "../../generated/types.js";
-import { timeOf } from "../../time.js";
 import { checkSuccession } from "../../trust/chain.js";
-import { withTime } from "../../trust/site-state.js";
 import { saysSigner } from "../../trust/statement.js";
 import type { Context } from "../context.js";
+import { recordIn } from "../record.js";
 import { readSideApprovals } from "../sign/subject.js";
 import { openSite, placePolicy, readPolicy, type SitePlace, withSiteLock, writePolicy } from "../site.js";
-import { trustReport } from "./report.js";
+import { trustEvent, trustReport } from "./report.js";
 
 /**
  * `policies`: files, absolute, in the order of their versions, each with its approvals beside it. All of them follow, or none does.
@@ -45,8 +44,12 @@ export async function trustUpdate(
     if (after.sha256 === before.sha256) {
       return trustReport("update", place, { verdict: "already-done", before, after });
     }
-    const state = withTime(site.state, timeOf(context.now()));
-    await writePolicy(place, bytes, { ...state, policy: after });
+    const happening = trustEvent("update", {
+      from: `version ${before.version} ${before.sha256}`,
+      signers: [...new Set(signers)].join(", "),
+    });
+    const state = { ...site.state, policy: after };
+    await writePolicy(place, bytes, await recordIn(place, state, happening, context));
     return trustReport("update", place, { verdict: "done", before, after, signers });
   });
 }

@@ -1,0 +1,104 @@
+/** What happened on a site, written into its log and remembered with the time: one entry for each verb. */
+import { AirgapError, EXIT } from "../errors.js";
+import type { AuditEntry, ReportedFinding, SiteState } from "../generated/types.js";
+import { VERSION } from "../generated/version.js";
+import { whoRuns } from "../host/who.js";
+import { timeOf } from "../time.js";
+import { entryText, MAX_TEXT } from "../trust/audit-entry.js";
+import { withTime } from "../trust/site-state.js";
+import { appendEntry } from "./audit/append.js";
+import type { Context } from "./context.js";
+import { reportedFindings } from "./reports.js";
+import { readState, type SitePlace, withSiteLock, writeState } from "./site.js";
+
+export interface Happening {
+  readonly event: AuditEntry["event"];
+  readonly verdict: string;
+  readonly exit: number;
+  readonly bundle: AuditEntry["bundle"];
+  /** Nix's version, where it was asked. */
+  readonly nix?: string | null;
+  readonly details?: Readonly<Record<string, string | null>>;
+}
+
+/**
+ * Records it, and the time. False where this machine remembers nothing.
+ *
+ * @throws LOCKED, STATE_INVALID, AUDIT_TRUNCATED, AUDIT_CHAIN, AUDIT_ENTRY, DISK, NO_SPACE
+ */
+export async function record(place: SitePlace, happening: Happening, context: Context): Promise<boolean> {
+  if ((await readState(place)) === null) return false;
+  return withSiteLock(place, async () => {
+    const state = await readState(place);
+    if (state === null) return false;
+    await writeState(place, await recordIn(place, state, happening, context));
+    return true;
+  });
+}
+
+/** How something ended, recorded. That it cannot be is told beside, and changes nothing of what was done. */
+export async function recorded<R extends { readonly exit: number; readonly findings: ReportedFinding[] }>(
+  report: R,
+  place: SitePlace,
+  happening: Happening,
+  context: Context,
+): Promise<R> {
+  try {
+    await record(place, happening, context);
+    return report;
+  } catch (error) {
+    if (!(error instanceof AirgapError)) throw error;
+    const findings = [...report.findings, ...reportedFindings([{ ...error.details, code: error.code }])];
+    return { ...report, findings, exit: report.exit === EXIT.yes ? error.exit : report.exit };
+  }
+}
+
+/** The bundle that an entry is about. */
+export function auditBundle(
+  bundle: Pick<
+    NonNullable<AuditEntry["bundle"]>,
+    "sha256" | "product" | "release" | "sequence" | "systems" | "tier"
+  >,
+): AuditEntry["bundle"] {
+  const { product, release, sequence, sha256, systems, tier } = bundle;
+  return { product, release, sequence, sha256, systems, tier };
+}
+
+/** For who holds the site's lock, and writes the state that this returns. @throws as `record` does */
+export async function recordIn(
+  { stateDir }: SitePlace,
+  state: SiteState,
+  { event, verdict, exit, bundle, nix = null, details = {} }: Happening,
+  { now, env }: Pick<Context, "now" | "env">,
+): Promise<SiteState> {
+  const at = timeOf(now());
+  const { user, uid, sudoUser, machine } = whoRuns(env);
+  const audit = await appendEntry(stateDir, {
+    head: state.audit,
+    makeEntry: ({ number, sha256 }) => ({
+      at,
+      bundle,
+      details: textsOf(details),
+      event,
+      exit,
+      machine: entryText(machine, MAX_TEXT.short),
+      number: number + 1,
+      policy: state.policy,
+      previous: sha256,
+      tools: { nix, nixAirgap: VERSION },
+      user: {
+        name: entryText(user, MAX_TEXT.short),
+        sudoUser: sudoUser === null ? null : entryText(sudoUser, MAX_TEXT.short),
+        uid,
+      },
+      verdict,
+    }),
+  });
+  return { ...withTime(state, at), audit };
+}
+
+function textsOf(details: Readonly<Record<string, string | null>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(details).flatMap(([name, text]) => (text === null ? [] : [[name, entryText(text)]])),
+  );
+}
