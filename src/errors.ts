@@ -272,6 +272,12 @@ export const CODES = {
     "To change its policy: nix-airgap trust update. Nothing was changed.",
   ),
 
+  IMPORT_KEY_MISSING: code(
+    usage,
+    "this site keeps no import key",
+    "Make it first: nix-airgap trust import-key init.",
+  ),
+
   // signing
   PREPARED_INVALID: code(
     usage,

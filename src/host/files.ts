@@ -26,9 +26,13 @@ import { hasEnded, markIn, ownName } from "./owner.js";
 export const READ_SAFELY = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 /** Writes a whole file under a temporary name beside it, syncs, and renames. @throws DISK, NO_SPACE */
-export async function writeFileAtomic(path: string, content: Uint8Array | string): Promise<void> {
+export async function writeFileAtomic(
+  path: string,
+  content: Uint8Array | string,
+  mode = 0o644,
+): Promise<void> {
   await replaceFile(path, async (partial) => {
-    const file = await open(partial, "wx", 0o644);
+    const file = await open(partial, "wx", mode);
     try {
       await file.writeFile(content);
       await file.sync();

@@ -1,6 +1,6 @@
 /**
- * The gate: a binary cache made for one import. Its narinfos come from the document and are signed by a key that lives
- * as long as the gate, while the NARs' bytes still come from the medium; so Nix, which keeps asking for signatures,
+ * The gate: a binary cache made for one import. Its narinfos come from the document and are signed by the site's key, or by one that
+ * lives as long as the gate, while the NARs' bytes still come from the medium; so Nix, which keeps asking for signatures,
  * hashes what it really reads and takes nothing else. What to import, and whether to, is the caller's business.
  */
 import { randomBytes } from "node:crypto";
@@ -43,19 +43,22 @@ export interface Gate {
 
 /**
  * Makes a gate in `dir`, which must not exist. `paths`: the whole closure of what will be imported. `blobs`: the folder
- * whose `sha256/<hex>` are the blobs; null for a tar, from which they are copied.
+ * whose `sha256/<hex>` are the blobs; null for a tar, from which they are copied. `key`: the site's, which its daemon trusts.
  *
  * @throws AirgapError DISK, NO_SPACE; USAGE where Nix cannot be told of such a folder
  */
 export async function makeGate(
   dir: string,
   paths: readonly GatePath[],
-  { blobs, signal }: { readonly blobs: string | null; readonly signal: AbortSignal },
+  {
+    blobs,
+    signal,
+    key = generateSecretKey(`nix-airgap-import-${randomBytes(8).toString("hex")}`),
+  }: { readonly blobs: string | null; readonly signal: AbortSignal; readonly key?: SecretKey },
 ): Promise<Gate> {
   if (!isUrlSafe(dir)) {
     fail("USAGE", { subject: dir, hint: "Set TMPDIR to a folder of letters, digits and ._+@,- only." });
   }
-  const key = generateSecretKey(`nix-airgap-import-${randomBytes(8).toString("hex")}`);
   await withDiskErrors(dir, async () => {
     await mkdir(dir);
     // Nix makes these in every cache that it opens.

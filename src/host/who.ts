@@ -14,6 +14,11 @@ export function whoRuns(env: Readonly<Record<string, string | undefined>>): Who 
   return { user: nameOf(uid), uid, sudoUser: env["SUDO_USER"] ?? null, machine: hostname() };
 }
 
+/** The Node.js that runs this. */
+export function nodePath(): string {
+  return process.execPath;
+}
+
 /** A user id may have no name, as in many containers. */
 function nameOf(uid: number): string {
   try {

@@ -5,13 +5,14 @@ import { blobName } from "../bundle/layout.js";
 import type { Medium } from "../bundle/medium.js";
 import { fail } from "../errors.js";
 import { type Gate, type GatePath, makeGate } from "../host/gate.js";
+import type { SecretKey } from "../nix/signature.js";
 import type { VerifiedBundle } from "./verify/verified-bundle.js";
 
 /** @throws AirgapError DISK, NO_SPACE, USAGE, as `makeGate` */
 export function gateTo(
   { medium, document }: VerifiedBundle,
   dir: string,
-  signal: AbortSignal,
+  { signal, key }: { readonly signal: AbortSignal; readonly key?: SecretKey },
 ): Promise<Gate> {
   const paths = document.paths.map(
     (path): GatePath => ({ narInfo: narinfoOf(path), blob: fileOf(medium, path.blob) }),
@@ -19,6 +20,7 @@ export function gateTo(
   return makeGate(dir, paths, {
     blobs: medium.kind === "directory" ? join(medium.path, "blobs") : null,
     signal,
+    ...(key === undefined ? {} : { key }),
   });
 }
 

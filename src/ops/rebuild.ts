@@ -158,7 +158,7 @@ class Run {
       await this.#requireSpace(scratch, plan, before, bundle, tempDir);
       const wrong = await this.#checkImported(scratch, plan, before.valid);
       if (wrong.length > 0) return outcome("refused", unusable(wrong, scratch.kept));
-      const gate = await gateTo(bundle, join(tempDir, "gate"), this.#context.signal);
+      const gate = await gateTo(bundle, join(tempDir, "gate"), this.#context);
       const builds = new Builds();
       const changed = await this.#build({ plan, packed, scratch, bundle, nix, gate, builds });
       if (changed.length > 0) return outcome("failed", changed);

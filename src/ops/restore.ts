@@ -15,6 +15,7 @@ import {
   sizeOnDisk,
   writeFileAtomic,
 } from "../host/files.js";
+import type { Gate } from "../host/gate.js";
 import { makeRoots, parseRootName } from "../host/gc-roots.js";
 import { invalidPaths, type NixContext, version } from "../host/nix/index.js";
 import { parseSandboxPaths, siteNix } from "../host/nix/site.js";
@@ -28,6 +29,7 @@ import { checkOnDisk, checkRecords, DiskCheck, totalsOf } from "./check-disk.js"
 import type { Context } from "./context.js";
 import { gateTo } from "./gate-paths.js";
 import { importBundle, importProgress } from "./import-bundle.js";
+import { readImportKey } from "./import-key.js";
 import { PhaseClock } from "./phase-clock.js";
 import { auditBundle, type Happening, recorded, recordIn } from "./record.js";
 import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
@@ -277,7 +279,7 @@ class Run {
       try {
         const changed = await importBundle(bundle, missing, {
           nix,
-          gate: await gateTo(bundle, join(tempDir, "gate"), context.signal),
+          gate: await this.#gate(bundle, tempDir),
           store: this.#store.uri,
           context,
           onEvent: (event, lane) => {
@@ -299,6 +301,15 @@ class Run {
         await check.close();
       }
     });
+  }
+
+  /** Of the site's own key, where it keeps one: its daemon trusts no other. */
+  async #gate(bundle: VerifiedBundle, tempDir: string): Promise<Gate> {
+    const { trust } = this.#options;
+    const site = trust.by === "policy" ? trust.site : null;
+    const key = site === null ? null : await readImportKey(site.place);
+    const { signal } = this.#context;
+    return gateTo(bundle, join(tempDir, "gate"), key === null ? { signal } : { signal, key });
   }
 
   async #check(phase: string, paths: readonly Path[]): Promise<Finding[]> {

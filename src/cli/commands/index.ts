@@ -9,7 +9,9 @@ import { rebuildCommand } from "./rebuild.js";
 import { restoreCommand } from "./restore.js";
 import { signCommand } from "./sign.js";
 import { trustAuthorizeRollbackCommand } from "./trust-authorize-rollback.js";
+import { trustImportKeyCommand } from "./trust-import-key.js";
 import { trustInitCommand } from "./trust-init.js";
+import { trustInstallCommand } from "./trust-install.js";
 import { trustNewCommand } from "./trust-new.js";
 import { trustResetClockCommand } from "./trust-reset-clock.js";
 import { trustShowCommand } from "./trust-show.js";
@@ -32,6 +34,8 @@ export const COMMANDS: readonly Command[] = [
   trustUpdateCommand,
   trustAuthorizeRollbackCommand,
   trustResetClockCommand,
+  trustImportKeyCommand,
+  trustInstallCommand,
   auditVerifyCommand,
   auditExportCommand,
 ];

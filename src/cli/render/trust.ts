@@ -1,5 +1,11 @@
 /** What the trust commands have to say to people: the card, the site's state, what changed. */
-import type { PolicyReport, RollbackReport, TrustReport, TrustStatusReport } from "../../generated/types.js";
+import type {
+  ImportKeyReport,
+  PolicyReport,
+  RollbackReport,
+  TrustReport,
+  TrustStatusReport,
+} from "../../generated/types.js";
 import { renderFindings } from "./findings.js";
 import { counted, type Line, table, type View } from "./text.js";
 
@@ -93,6 +99,21 @@ export function renderStatus(report: TrustStatusReport): Line[] {
       ),
     ]),
     ...(products.length === 0 ? ["", "It has taken no release yet."] : []),
+  ];
+}
+
+export function renderImportKey({ verdict, path, publicKey, nixConf }: ImportKeyReport): Line[] {
+  const made = "MADE: what passes this site's gate is signed by its own key";
+  return [
+    { text: verdict === "done" ? made : "NOTHING TO DO: this site has a key", style: "good" },
+    "",
+    ...table([
+      ["public key", publicKey],
+      ["secret", path],
+    ]),
+    "",
+    "For /etc/nix/nix.conf, in place of what it has of these; then restart nix-daemon:",
+    ...nixConf.map((line) => `  ${line}`),
   ];
 }
 

@@ -35,7 +35,7 @@ export async function withRepair(
   const dir = join(parent, FOLDER);
   await removeTree(dir);
   await withDiskErrors(parent, () => mkdir(parent, { recursive: true }));
-  const gate = await gateTo(bundle, dir, context.signal);
+  const gate = await gateTo(bundle, dir, context);
   const wrong = findings.flatMap(({ subject }) => (subject === undefined ? [] : [subject]));
   // Of a tar only as much is copied as an import would copy; the next run offers the rest.
   const offered = fitting(gate.schedulePaths(wrong));
