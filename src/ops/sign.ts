@@ -99,7 +99,7 @@ async function signSubject(
   const payload = formatStatement(subject.statement(word));
   if (signer.kind === "prepare") {
     if (await exists(signer.out)) fail("OUT_EXISTS", { subject: signer.out });
-    await writeFileAtomic(signer.out, preAuthEncoding(payload));
+    await writeFileAtomic(signer.out, signer.out.endsWith(".json") ? payload : preAuthEncoding(payload));
     return report(subject, "prepared", {
       summary,
       approval: describeWord(word, signer.key, null),
@@ -297,10 +297,20 @@ function madeApproval({ file, role, key, statement }: ValidApproval): MadeApprov
   };
 }
 
+/** How the programs that people have sign what was prepared, and how it comes back. */
 function nextCommands({ thing }: Subject, prepared: string): string[] {
+  if (prepared.endsWith(".json")) {
+    const bundle = prepared.replace(/\.json$/, ".sigstore.json");
+    return [
+      `cosign attest-blob --key KEY --statement ${prepared} --bundle ${bundle} --tlog-upload=false --use-signing-config=false`,
+      `nix-airgap sign ${thing.path} --attach ${bundle} --public-key KEY`,
+    ];
+  }
   return [
-    `pkcs11-tool --sign --mechanism EDDSA --input-file ${prepared} --output-file ${prepared}.sig   (or ECDSA-SHA256; or: ssh-keygen -Y sign -n nix-airgap -f KEY ${prepared})`,
-    `nix-airgap sign ${thing.path} --attach ${prepared}.sig --public-key KEY`,
+    `a token, Ed25519:  pkcs11-tool --sign --mechanism EDDSA --input-file ${prepared} --output-file ${prepared}.sig`,
+    `a token, P-256:    openssl dgst -sha256 -binary ${prepared} > digest && pkcs11-tool --sign --mechanism ECDSA --input-file digest --output-file ${prepared}.sig`,
+    `OpenSSH:           ssh-keygen -Y sign -n nix-airgap -f KEY ${prepared}`,
+    `then:              nix-airgap sign ${thing.path} --attach ${prepared}.sig --public-key KEY`,
   ];
 }
 

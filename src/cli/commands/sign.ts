@@ -19,7 +19,11 @@ const options = {
     kind: "text",
     describe: "FILE  your OpenSSH key, which ssh-keygen signs with; a .pub if an agent or token has the rest",
   },
-  prepare: { kind: "text", describe: "FILE  to write what another program, or a token, is to sign" },
+  prepare: {
+    kind: "text",
+    describe:
+      "FILE  to write what another program, or a token, is to sign; .json: the statement alone, for cosign",
+  },
   attach: {
     kind: "text",
     describe: "SIG  made by another program, or an approval made elsewhere; checked, then added",
@@ -56,14 +60,18 @@ export const signCommand = command({
         "nix-airgap sign acme-pump-1.4.0.tar --role qa --meaning 'tested' --ssh-key ~/.ssh/id_ed25519_sk --policy policy.json",
     },
     {
-      what: "With a key in a token: prepare, let it sign, attach",
+      what: "With a key in a token: prepare, let it sign (the answer says how), attach",
       command:
-        "nix-airgap sign bundle.tar --role release --meaning 'released' --prepare to-sign.bin --public-key hsm.pem --policy policy.json && pkcs11-tool --sign --mechanism EDDSA -i to-sign.bin -o to-sign.bin.sig && nix-airgap sign bundle.tar --attach to-sign.bin.sig --public-key hsm.pem",
+        "nix-airgap sign bundle.tar --role release --meaning 'released' --prepare to-sign.bin --public-key hsm.pem --policy policy.json",
     },
     {
-      what: "On a machine that has only bundle.json, and then where the bundle is",
+      what: "What came back from the token, from cosign, or from another machine",
+      command: "nix-airgap sign bundle.tar --attach to-sign.bin.sig --public-key hsm.pem",
+    },
+    {
+      what: "On a machine that has only bundle.json and its reports",
       command:
-        "nix-airgap sign bundle.json --role qa --meaning 'tested' --key qa.sec --signer 'Ada Example <ada@example.org>' && nix-airgap sign bundle.tar --attach qa-….sigstore.json --public-key qa.pub",
+        "nix-airgap sign bundle.json --role qa --meaning 'tested' --document sbom.cdx.json --key qa.sec --signer 'Ada Example <ada@example.org>'",
     },
   ],
   async run({ positionals: [what = ""], options }, session) {
