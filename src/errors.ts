@@ -129,12 +129,12 @@ export const CODES = {
   ),
   APPROVAL_MISSING: code(
     trust,
-    "the bundle is not signed",
-    "If it was signed once, its approvals were taken away: get it again. Else have it signed: nix-airgap sign BUNDLE --key FILE.",
+    "nobody has signed this",
+    "If it was signed once, its approvals were taken away: get it again. Else have it signed: nix-airgap sign.",
   ),
   APPROVAL_UNTRUSTED: code(
     trust,
-    "no trusted key signed this bundle",
+    "no trusted key signed this",
     "Compare the key you trust with the signer's; ask the release manager.",
   ),
   APPROVAL_SIGNATURE: code(trust, "an approval's signature does not hold", COPY_AGAIN),

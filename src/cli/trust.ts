@@ -7,6 +7,14 @@ import type { Trust } from "../ops/verify/trust.js";
 import { type OptionValues, type Session, UsageError } from "./command.js";
 import { readPublicKeys } from "./keys.js";
 
+/** The options of those who ask a policy about no bundle. */
+export const NO_SITE = {
+  state: undefined,
+  "no-policy": false,
+  rollback: [],
+  "accept-expired": undefined,
+} as const;
+
 export const publicKeyOption = {
   kind: "texts",
   describe:

@@ -253,7 +253,7 @@ function requirementFor(
       return document.flakeLocks;
     case "policy": {
       const { persons } = document.policySigners;
-      return { approvals: [{ role: POLICY_ROLE, persons }], persons };
+      return { approvals: [{ role: POLICY_ROLE, persons }], persons: 0 };
     }
     case "bundle":
     case "document":

@@ -128,6 +128,19 @@ export function checkApprovals(
   return { approvals, findings };
 }
 
+/**
+ * Approvals that do not even claim to be about these bytes, by name: a file that is edited leaves them behind. Of those in a
+ * bundle there are none, since its document never changes.
+ */
+export function staleApprovals(files: ReadonlyMap<string, Uint8Array>, sha256: string): Set<string> {
+  const { approvals } = checkApprovals(files, { sha256, predicateTypes: [] }, []);
+  const stale = approvals.filter((approval) => {
+    const claim = approval.state === "valid" ? null : approval.unverifiedStatement;
+    return claim !== null && claim.subject[0]?.digest.sha256 !== sha256;
+  });
+  return new Set(stale.map(({ file }) => file));
+}
+
 /** Hex; null where not even a claim could be read. */
 export function keyHashOf(approval: CheckedApproval): string | null {
   return approval.state === "valid" ? approval.key.hash : approval.keyHash;

@@ -123,7 +123,7 @@ function unmetBy(standing: readonly JudgedApproval[], { approvals, persons }: Re
           {
             code: "APPROVAL_THRESHOLD",
             subject,
-            expected: `approvals by ${needed} different signers`,
+            expected: needed === 1 ? "approval by 1 signer" : `approvals by ${needed} different signers`,
             actual: ids.size === 0 ? "none" : [...ids].sort().join(", "),
           },
         ];

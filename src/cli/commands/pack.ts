@@ -1,6 +1,7 @@
 import { isTime } from "../../time.js";
-import { command, given } from "../command.js";
+import { command, given, UsageError } from "../command.js";
 import { readSecretKey } from "../keys.js";
+import { NO_SITE, placeOptions, publicKeyOption, readTrust } from "../trust.js";
 
 export const packCommand = command({
   name: "pack",
@@ -42,6 +43,13 @@ export const packCommand = command({
       max: 19,
       describe: "L  of zstd, from 1 to 19; default: 3",
     },
+    "require-approved-lock": {
+      kind: "flag",
+      describe:
+        "Refuse a flake.lock that is not approved (flake.lock.approvals/), as --policy or --public-key ask",
+    },
+    policy: placeOptions.policy,
+    "public-key": publicKeyOption,
     "dry-run": {
       kind: "flag",
       describe: "Print the plan: paths, bytes, what each root costs; write no bundle",
@@ -61,6 +69,14 @@ export const packCommand = command({
   async run({ positionals, options }, session) {
     const { context } = session;
     const secretKey = options.key === undefined ? undefined : await readSecretKey(options.key, session);
+    const { policy, "public-key": publicKeys, "require-approved-lock": isRequired } = options;
+    if (!isRequired && (policy !== undefined || publicKeys.length > 0)) {
+      throw new UsageError("--policy and --public-key go with --require-approved-lock", "pack");
+    }
+    const about = { ...NO_SITE, policy, "public-key": publicKeys };
+    const approvedLock = isRequired
+      ? await readTrust(about, session, { verb: "pack", withoutState: true })
+      : undefined;
     const { pack } = await import("../../ops/pack.js");
     const { renderPack } = await import("../render/pack.js");
     const report = await pack(
@@ -75,6 +91,7 @@ export const packCommand = command({
         ...given("previous", options.previous),
         ...given("created", options.created),
         ...given("compressionLevel", options["compression-level"]),
+        ...given("approvedLock", approvedLock),
         dryRun: options["dry-run"],
       },
       context,

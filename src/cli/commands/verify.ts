@@ -1,14 +1,27 @@
 import { resolve } from "node:path";
 import type { Trust } from "../../ops/verify/trust.js";
-import { command, UsageError } from "../command.js";
+import { type Answer, command, type Session, UsageError } from "../command.js";
 import { readTrust, trustOptions } from "../trust.js";
 import { BUNDLE } from "./shared.js";
 
+/** Of a lock nothing is to be checked but who approved it. */
+async function verifyApprovedLock(
+  path: string,
+  options: Parameters<typeof readTrust>[0],
+  session: Session,
+): Promise<Answer> {
+  const trust = await readTrust(options, session, { verb: "verify", withoutState: true });
+  const { verifyLock } = await import("../../ops/verify-lock.js");
+  const { renderVerifyLock } = await import("../render/verify-lock.js");
+  const report = await verifyLock(path, trust, session.context);
+  return { report, render: (view) => renderVerifyLock(report, view) };
+}
+
 export const verifyCommand = command({
   name: "verify",
-  summary: "Check a bundle: who approved it, and that nothing changed",
+  summary: "Check a bundle: who approved it, and that nothing changed; or who approved a flake.lock",
   description:
-    "Checks signatures, document, closure, names and every byte of a bundle, a directory or a .tar, in the steps V1 to V11 of docs/format.md. Needs no Nix, and writes nothing. Reports all findings, not the first. Exit 0 if it holds, 12 if no trusted key approved it, 10 if it is malformed, 11 if something changed, 13 if something is missing.",
+    "Checks signatures, document, closure, names and every byte of a bundle, a directory or a .tar, in the steps V1 to V11 of docs/format.md; of a flake.lock, the approvals beside it. Needs no Nix, and writes nothing. Reports all findings, not the first. Exit 0 if it holds, 12 if no trusted key approved it, 10 if it is malformed, 11 if something changed, 13 if something is missing.",
   positional: BUNDLE,
   options: {
     ...trustOptions,
@@ -38,6 +51,9 @@ export const verifyCommand = command({
     if (integrityOnly && (options["public-key"].length > 0 || options.policy !== undefined)) {
       throw new UsageError("--public-key or --policy, and --integrity-only, exclude each other", "verify");
     }
+    const path = resolve(context.cwd, bundle);
+    const { isLock } = await import("../../ops/sign/subject.js");
+    if (!integrityOnly && (await isLock(path))) return verifyApprovedLock(path, options, session);
     const withoutState = options["no-state"];
     const trust: Trust = integrityOnly
       ? { by: "nobody" }
@@ -45,7 +61,7 @@ export const verifyCommand = command({
     const { verify } = await import("../../ops/verify.js");
     const { renderVerify } = await import("../render/verify.js");
     const request = { trust, documentOnly, allowExtra: options["allow-extra"] };
-    const report = await verify(resolve(context.cwd, bundle), request, context);
+    const report = await verify(path, request, context);
     return { report, render: (view) => renderVerify(report, { integrityOnly, documentOnly }, view) };
   },
 });

@@ -7,6 +7,7 @@ import { run } from "../../host/exec.js";
 import * as nix from "../../host/nix/index.js";
 import { type LockedInput, parseFlakeLock, resolveFlakeLock } from "../../nix/flake-lock.js";
 import { formatSri } from "../../nix/hash.js";
+import { readSideApprovals } from "../sign/subject.js";
 import { parseProjectFile } from "./request.js";
 
 export interface TopFlake {
@@ -17,6 +18,8 @@ export interface TopFlake {
   readonly project: ProjectFile;
   /** A folder's or repository's name, to name the product after. */
   readonly folder: string;
+  /** What lies beside its flake.lock, by name. */
+  readonly lockApprovals: ReadonlyMap<string, Buffer>;
   /** Tags at this revision, newest version first. */
   readonly tags: readonly string[];
   /** Why it cannot be packed, if so. */
@@ -67,6 +70,7 @@ export async function readFlake(
       url: local === null ? publicUrl(metadata.url) : null,
     },
     inputs,
+    lockApprovals: await readSideApprovals(join(tree, "flake.lock")),
     project: projectBytes === null ? {} : parseProjectFile(projectBytes),
     folder: local ?? locked.repo ?? locked.url?.split("?")[0] ?? "",
     tags: local === null || locked.rev === undefined ? [] : await tagsAt(context, local, locked.rev),

@@ -12,8 +12,9 @@ import { exists } from "../../host/files.js";
 import * as nix from "../../host/nix/index.js";
 import { packerNix } from "../../host/nix/packer.js";
 import { formatHex, hashOf } from "../../nix/hash.js";
-import { formatTime } from "../../time.js";
+import { formatTime, timeOf } from "../../time.js";
 import type { Context } from "../context.js";
+import { checkLockApprovals } from "../lock-approval.js";
 import type { PhaseClock } from "../phase-clock.js";
 import { type EvaluationClosure, evaluateRoots, evaluationClosure } from "./evaluate.js";
 import { documentInputs, readFlake, type TopFlake } from "./flake.js";
@@ -54,7 +55,7 @@ export async function preparePack(
     await dropAbandonedStage(out.path);
     fail("OUT_EXISTS", { subject: out.path });
   }
-  findings.push(...top.findings);
+  findings.push(...top.findings, ...checkLock(top, options, context));
   // Without a lock to trust, what evaluation would say is of no use.
   if (top.findings.some(({ code }) => code !== "TREE_DIRTY")) return { findings };
 
@@ -134,6 +135,19 @@ export async function preparePack(
     derivations,
   );
   return { plan, out, nixContext, level: options.compressionLevel ?? DEFAULT_COMPRESSION_LEVEL };
+}
+
+/** A flake without inputs has no lock, and nothing that could be approved. */
+function checkLock(
+  { flake: { lock }, lockApprovals: files }: TopFlake,
+  { approvedLock }: PackOptions,
+  { now }: Context,
+): readonly Finding[] {
+  if (approvedLock === undefined || lock === null) return [];
+  const sha256 = formatHex(hashOf("sha256", lock));
+  const { findings } = checkLockApprovals({ sha256, files }, approvedLock, timeOf(now()));
+  if (findings.length === 0) return [];
+  return [{ code: "LOCK_NOT_APPROVED", subject: "flake.lock", actual: sha256 }, ...findings];
 }
 
 /** Of an import, only the outputs that the evaluator read. */

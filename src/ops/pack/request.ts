@@ -6,6 +6,7 @@ import { validateProjectFile } from "../../generated/validators.js";
 import { parseFragment } from "../../nix/flake-fragment.js";
 import type { SecretKey } from "../../nix/signature.js";
 import { parseStrictJson } from "../../strict-json.js";
+import type { LockTrust } from "../lock-approval.js";
 
 export interface PackOptions {
   /** Flake references with or without `#attr`; all of one flake. */
@@ -24,6 +25,8 @@ export interface PackOptions {
   /** zstd's, 1 to 19. */
   readonly compressionLevel?: number;
   readonly dryRun: boolean;
+  /** Who must have approved the flake.lock; absent: nobody needs to. */
+  readonly approvedLock?: LockTrust;
 }
 
 export const DEFAULT_ATTR = "default";

@@ -13,7 +13,7 @@ import type { BundleDocument, ReportedFinding, SignedThing, Statement } from "..
 import { errorCode, exists, readSmallFile, withDiskErrors, writeFileAtomic } from "../../host/files.js";
 import { MAX_FLAKE_LOCK, parseFlakeLock } from "../../nix/flake-lock.js";
 import { formatHex, hashOf } from "../../nix/hash.js";
-import type { ApprovalFile } from "../../trust/approval.js";
+import { type ApprovalFile, staleApprovals } from "../../trust/approval.js";
 import { MAX_ENVELOPE } from "../../trust/dsse.js";
 import { MAX_POLICY_SIZE, parsePolicy } from "../../trust/policy.js";
 import { bundleStatement, lockStatement, type PersonalWord, policyStatement } from "../../trust/statement.js";
@@ -83,7 +83,12 @@ export async function resolveSubject(path: string): Promise<string> {
   });
 }
 
-/** By what it begins with: a tar's first member has a name, JSON a brace. */
+/** Whether this is a flake.lock; false also where nothing is there. */
+export async function isLock(path: string): Promise<boolean> {
+  return (await exists(path)) && (await kindOf(path)) === "flake.lock";
+}
+
+/** What lies here, by what it begins with: a tar's first member has a name, JSON a brace. */
 async function kindOf(path: string): Promise<SignedThing["kind"]> {
   const stats = await withDiskErrors(path, () => stat(path));
   if (!stats.isFile()) return "bundle";
@@ -213,10 +218,13 @@ async function openFile(path: string, kind: "flake.lock" | "policy"): Promise<Su
   else parseFlakeLock(bytes, path);
   const sha256 = formatHex(hashOf("sha256", bytes));
   const isPolicy = kind === "policy";
+  const files = await readSideApprovals(path);
+  // Of an earlier text: whoever signs again replaces theirs.
+  const stale = staleApprovals(files, sha256);
   return {
     thing: { ...NOTHING, kind, path, form: "file", sha256, version },
     document: null,
-    approvals: await readSideApprovals(path),
+    approvals: new Map([...files].filter(([name]) => !stale.has(name))),
     predicateTypes: [isPolicy ? "urn:nix-airgap:policy-approval:v1" : "urn:nix-airgap:lock-approval:v1"],
     completed: false,
     statement: (word) => (isPolicy ? policyStatement : lockStatement)(word, sha256),
