@@ -65,7 +65,7 @@ class Checker {
 }
 
 function checkHead(document: BundleDocument, check: Checker): void {
-  const { created, minimumNix, previous, sequence, systems, version } = document;
+  const { created, features, minimumNix, previous, sequence, systems, version } = document;
   // The schema lets `1.00` pass, which would be a second spelling of 1.0.
   if (!/^(0|[1-9]\d*)\.(0|[1-9]\d*)$/.test(version)) {
     check.value("/version", "numbers without leading zeros", version);
@@ -78,6 +78,8 @@ function checkHead(document: BundleDocument, check: Checker): void {
     check.value("/minimumNix", `${OLDEST_NIX.join(".")} or newer`, minimumNix);
   }
   check.sorted("/systems", systems, (system) => system);
+  check.sorted("/features", features, (feature) => feature);
+  if (version === "1.0" && features.length > 0) check.value("/features", "none in version 1.0", features[0]!);
 }
 
 /** Text that does not begin with two numbers counts as older. */

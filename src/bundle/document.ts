@@ -9,12 +9,13 @@ import type { BundleDocument } from "../generated/types.js";
 import { validateBundleDocument } from "../generated/validators.js";
 import { excerpt } from "../nix/excerpt.js";
 import { isJsonObject, type JsonObject, type JsonValue } from "../strict-json.js";
+import { FEATURES, FORMAT_VERSION } from "./document-features.js";
 import { checkMeaning } from "./document-meaning.js";
 import { MAX_DOCUMENT_SIZE } from "./layout.js";
 
 const FORMAT = "nix-airgap-bundle";
 const MAJOR = "1";
-const KNOWN_FEATURES: ReadonlySet<string> = new Set();
+const KNOWN_FEATURES: ReadonlySet<string> = new Set(FEATURES);
 
 /** A document is given exactly when there are no findings. */
 export type ParsedDocument =
@@ -72,7 +73,7 @@ function checkVersion(value: JsonObject): Finding[] {
       findings.push({
         code: "FEATURE_UNSUPPORTED",
         subject: `/features/${i}`,
-        expected: "a feature of version 1.0, which has none",
+        expected: `a feature of version ${FORMAT_VERSION}: ${FEATURES.join(", ")}`,
         actual: excerpt(feature),
       });
     }

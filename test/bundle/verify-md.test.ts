@@ -22,9 +22,11 @@ import { finishDirectory } from "../../src/bundle/write.js";
 import type { BundleDocument } from "../../src/generated/types.js";
 import { fingerprint } from "../../src/nix/narinfo.js";
 import { formatPublicKey, generateSecretKey, signFingerprint } from "../../src/nix/signature.js";
+import { type SignOptions, sign } from "../../src/ops/sign.js";
 import { makeApproval } from "../../src/trust/approval.js";
-import { signingKey } from "../../src/trust/signing.js";
+import { parseSigningKey, signingKey } from "../../src/trust/signing.js";
 import { machineStatement } from "../../src/trust/statement.js";
+import { testContext } from "../support/bundle.js";
 import { sampleDocument } from "../support/document.js";
 import { nixEnvironment } from "../support/fixtures.js";
 import { makeRelease, type Release } from "../support/release.js";
@@ -107,7 +109,7 @@ describe("VERIFY.md", () => {
   it("marks every block of commands with a heading of its own", () => {
     expect(blocks.map(({ heading }) => heading)).toEqual([
       "1. Set up",
-      "2. The signature",
+      "2. The signatures",
       "3. The document",
       "4. Files",
       "5. Blobs",
@@ -135,7 +137,7 @@ describe("the commands of VERIFY.md", () => {
     expect(bad, output).toEqual([]);
     expect(output).toMatch(/^OK$/m);
     expect(status).toBe(0);
-    expect(output.match(/^signed by your key/gm)).toHaveLength(1);
+    expect(output.match(/^approved by acme-1 \(a machine\), role packer/gm)).toHaveLength(1);
   });
 
   it("find nothing at tier runtime", async () => {
@@ -154,8 +156,57 @@ describe("the commands of VERIFY.md", () => {
   it("want a key, and another's is not enough", () => {
     const stranger = formatPublicKey(generateSecretKey("x-1", Buffer.alloc(32, 3)).publicKey);
     const run = (key: string) => runBlocks(withoutNix, whole, { KEY: key, TMPDIR: work }).bad;
-    expect(run("")).toContain("set KEY first, and not from this bundle");
-    expect(run(stranger)).toEqual(["no approval is signed by your key"]);
+    expect(run("")).toContain("set KEYS or KEY first, and not from this bundle");
+    expect(run(stranger)).toEqual(["no approval is signed by a key of yours"]);
+  });
+
+  it("print who approved, by keys of every kind, and find a rejection", async () => {
+    const dir = await writeBundle("people", release.document);
+    const keys = join(work, "keys");
+    mkdirSync(keys);
+    writeFileSync(join(keys, "acme.nix"), `${KEY}\n`);
+    execFileSync("openssl", [
+      ...["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+      ...["-out", join(work, "bo.pem")],
+    ]);
+    execFileSync("openssl", ["pkey", "-in", join(work, "bo.pem"), "-pubout", "-out", join(keys, "bo.pem")]);
+    const ssh = ["-q", "-t", "ed25519", "-N", "", "-f", join(work, "cleo")];
+    execFileSync("ssh-keygen", ssh);
+    cpSync(join(work, "cleo.pub"), join(keys, "cleo.pub"));
+    const bo = parseSigningKey(readFileSync(join(work, "bo.pem"), "utf8"), "bo");
+    const about = { documents: [], role: "qa", meaning: "tested", decision: "approved" as const };
+    const options = { ...about, confirm: async () => true };
+    const signBy = (
+      name: string,
+      means: SignOptions["means"],
+      decision: "approved" | "rejected" = "approved",
+    ) =>
+      sign(dir, { ...options, decision, signer: { id: `${name}@example.org`, name }, means }, testContext());
+    await signBy("Bo", { kind: "key", key: bo });
+    await sign(
+      dir,
+      {
+        ...options,
+        signer: { id: "cleo@example.org", name: "Cleo" },
+        means: { kind: "ssh", keyFile: join(work, "cleo") },
+      },
+      { ...testContext(), env: process.env },
+    );
+    const env = { KEYS: keys, TMPDIR: work };
+    const { bad, output } = runBlocks(withoutNix, dir, env);
+    expect(bad, output).toEqual([]);
+    for (const name of ["Bo", "Cleo"]) {
+      const id = `${name.toLowerCase()}@example.org`;
+      expect(output.toLowerCase()).toContain(
+        `approved by ${name} (${id}), role qa, 2024-03-02T00:00:00Z: tested`.toLowerCase(),
+      );
+    }
+    expect(output).toContain("approved by acme-1 (a machine), role packer");
+
+    await signBy("Bo", { kind: "key", key: bo }, "rejected");
+    expect(runBlocks(withoutNix, dir, env).bad).toEqual([
+      expect.stringMatching(/^approvals\/qa-[0-9a-f]{32}\.sigstore\.json rejects this bundle$/),
+    ]);
   });
 
   const blob = () => `blobs/sha256/${release.document.paths[0]!.blob}`;
@@ -185,7 +236,7 @@ describe("the commands of VERIFY.md", () => {
 
   it("find that approvals are gone", () => {
     expect(badAfter([], (dir) => rmSync(join(dir, "approvals"), { recursive: true }))).toContain(
-      "no approval is signed by your key",
+      "no approval is signed by a key of yours",
     );
   });
 

@@ -98,6 +98,7 @@ function* chosenPlaces(document: BundleDocument): Generator<Place> {
 /** What no byte of a bundle can prove: who made it from what, and when. Evaluation on site is what shows some of it. */
 const CLAIMS = [
   "created",
+  "features", // those of 1.0 again, with its VERIFY.md
   "flake.lastModified",
   "flake.ref",
   "flake.rev",
@@ -111,7 +112,6 @@ const CLAIMS = [
   "sequence",
   "tools.nix",
   "tools.nixAirgap",
-  "version", // a later minor, whose features are all known
 ];
 /** Nobody needs to have signed a path, or to say which derivation built it. */
 const OPTIONAL = ["paths[].deriver", "paths[].signatures"];

@@ -32,7 +32,7 @@ export function sampleDocument(): BundleDocument {
     created: "2026-01-31T12:00:00Z",
     docs: [{ mediaType: "text/plain", name: "notice.txt", sha256: "d".repeat(64), size: 7 }],
     evaluation: { env: [], method: "topq", pure: true, wrapper: null },
-    features: [],
+    features: ["approvals"],
     flake: {
       dir: "",
       lastModified: 1769860800,
@@ -69,7 +69,7 @@ export function sampleDocument(): BundleDocument {
     tier: "build",
     tools: { nix: "2.8.0", nixAirgap: "0.1.0" },
     totals: { blobBytes: 300, blobs: 3, narBytes: 800, paths: 4 },
-    version: "1.0",
+    version: "1.1",
   };
 }
 

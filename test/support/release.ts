@@ -158,7 +158,7 @@ export function draftDocument(
     created: "2024-03-01T12:00:00Z",
     docs: [],
     evaluation: { env: [], method: "topq", pure: true, wrapper: null },
-    features: [],
+    features: ["approvals"],
     format: "nix-airgap-bundle",
     knownIrreproducible: [],
     minimumNix: "2.8.0",
@@ -171,7 +171,7 @@ export function draftDocument(
     systems: [SYSTEM],
     tools: { nix: "2.8.0", nixAirgap: "0.1.0" },
     totals: { blobBytes: 0, blobs: 0, narBytes: 0, paths: 0 },
-    version: "1.0",
+    version: "1.1",
     ...own,
   };
 }

@@ -2,7 +2,9 @@
  * What a pack is about, made ready: the flake read, evaluated and proved to evaluate on a site, all that the tier needs
  * in this machine's store, and the plan of the document. Writes nothing of the bundle.
  */
+
 import { parseDocument } from "../../bundle/document.js";
+import { FEATURES, FORMAT_VERSION } from "../../bundle/document-features.js";
 import { DOCUMENT_NAME, MAX_DOCUMENT_SIZE } from "../../bundle/layout.js";
 import { openMedium } from "../../bundle/medium.js";
 import { type Finding, fail } from "../../errors.js";
@@ -195,7 +197,7 @@ async function draftDocument(parts: DraftParts): Promise<PackPlan["draft"]> {
       pure: true,
       wrapper: evaluation.wrapper?.storePath ?? null,
     },
-    features: [],
+    features: [...FEATURES],
     flake: { ...top.flake, narHash: infos.get(top.flake.storePath)?.narHash ?? top.flake.narHash },
     format: "nix-airgap-bundle",
     inputs: documentInputs(top.inputs, byNarHash),
@@ -213,7 +215,7 @@ async function draftDocument(parts: DraftParts): Promise<PackPlan["draft"]> {
     systems: [...new Set(roots.map((root) => root.system))].sort(),
     tier,
     tools: { nix: await nix.version(nixContext), nixAirgap: VERSION },
-    version: "1.0",
+    version: FORMAT_VERSION,
   };
 }
 
