@@ -424,6 +424,11 @@ export const CODES = {
     "flake.lock has no narHash for this input, so that evaluation would ask the network",
     "Lock it again with a newer Nix: nix flake lock --update-input NAME.",
   ),
+  SECRET_FOUND: code(
+    usage,
+    "a file that looks like a secret would travel with the bundle, where everybody can read it",
+    "Take it out of the flake, and change the secret. If it is none: --allow-secret NAME, or allowSecrets in nix-airgap.json.",
+  ),
   TREE_DIRTY: code(
     usage,
     "the git tree has uncommitted changes, so that nobody could make this bundle again",

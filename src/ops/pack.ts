@@ -37,7 +37,7 @@ export async function pack(options: PackOptions, context: Context): Promise<Pack
       return report({ exit: exitOf(prepared.findings), findings: reportedFindings(prepared.findings) });
     }
     const signedBy = options.secretKey?.publicKey.name ?? null;
-    const plan = describePlan(prepared.plan, prepared.out.path, signedBy);
+    const plan = describePlan(prepared, signedBy);
     if (options.dryRun) return report({ exit: 0, findings: [], plan });
     const { bundle, verification } = await writeBundle({ ...prepared, tempDir, clock }, options, context);
     if (bundle !== null) return report({ exit: 0, findings: [], plan, bundle });

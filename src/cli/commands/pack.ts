@@ -43,6 +43,10 @@ export const packCommand = command({
       max: 19,
       describe: "L  of zstd, from 1 to 19; default: 3",
     },
+    "allow-secret": {
+      kind: "texts",
+      describe: "NAME  of a file that looks like a secret and may be packed; repeat for more",
+    },
     "require-approved-lock": {
       kind: "flag",
       describe:
@@ -91,6 +95,7 @@ export const packCommand = command({
         ...given("previous", options.previous),
         ...given("created", options.created),
         ...given("compressionLevel", options["compression-level"]),
+        allowSecrets: options["allow-secret"],
         ...given("approvedLock", approvedLock),
         dryRun: options["dry-run"],
       },

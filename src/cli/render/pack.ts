@@ -44,9 +44,18 @@ export function renderPack(report: PackReport, view: View): Line[] {
         drvPath,
       ]),
     ),
+    ...secrets(plan.secrets),
     ...seconds(phases),
     "",
     ...signature(plan.signedBy, report),
+  ];
+}
+
+function secrets({ allowed, inPublic }: NonNullable<PackReport["plan"]>["secrets"]): string[] {
+  if (allowed + inPublic === 0) return [];
+  return [
+    "",
+    `files that look like secrets: ${allowed} allowed by name, ${inPublic} in inputs that anybody can fetch`,
   ];
 }
 

@@ -1,4 +1,5 @@
 /** What the trust commands have to say to people: the card, the site's state, what changed. */
+import { basename } from "node:path";
 import type {
   ImportKeyReport,
   PolicyReport,
@@ -31,7 +32,7 @@ export function renderCard({ path, card }: PolicyReport): Line[] {
     ]),
     "",
     `On the site, after comparing both hashes with this card:`,
-    `  nix-airgap trust init ${path} --sha256 ${sha256}`,
+    `  nix-airgap trust init ${basename(path)} --sha256 ${sha256}`,
   ];
 }
 

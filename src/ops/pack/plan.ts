@@ -8,6 +8,7 @@ import type { PathInfo } from "../../host/nix/index.js";
 import { closure } from "../../nix/closure.js";
 import { formatContentAddress } from "../../nix/content-address.js";
 import { derivationName } from "../../nix/derivation.js";
+import type { Secrets } from "./secrets.js";
 
 export type Draft = Omit<BundleDocument, "paths" | "totals">;
 export type PlannedPath = Omit<Path, "blob" | "blobSize">;
@@ -106,10 +107,16 @@ export function compareRoots(a: Root, b: Root): number {
   return at < 0 ? 0 : x[at]! < y[at]! ? -1 : 1;
 }
 
+/** What a plan is described from. */
+export interface PlanParts {
+  readonly plan: PackPlan;
+  readonly secrets: Pick<Secrets, "allowed" | "inPublic">;
+  readonly out: { readonly path: string };
+}
+
 /** The plan as people and machines read it. */
 export function describePlan(
-  { draft, paths }: PackPlan,
-  out: string,
+  { plan: { draft, paths }, secrets, out }: PlanParts,
   signedBy: string | null,
 ): NonNullable<PackReport["plan"]> {
   const byPath = new Map(paths.map((path) => [path.storePath, path as Path]));
@@ -138,8 +145,9 @@ export function describePlan(
     created,
     tier,
     systems,
-    out,
+    out: out.path,
     signedBy,
+    secrets: { allowed: secrets.allowed, inPublic: secrets.inPublic },
     roots: draft.roots.map(({ attr, purpose, drvPath, outputs }, i) => ({
       attr,
       purpose,

@@ -3,6 +3,7 @@
  * in this machine's store, and the plan of the document. Writes nothing of the bundle.
  */
 
+import { basename, join } from "node:path";
 import { parseDocument } from "../../bundle/document.js";
 import { FEATURES, FORMAT_VERSION } from "../../bundle/document-features.js";
 import { DOCUMENT_NAME, MAX_DOCUMENT_SIZE } from "../../bundle/layout.js";
@@ -13,7 +14,7 @@ import { VERSION } from "../../generated/version.js";
 import { exists } from "../../host/files.js";
 import * as nix from "../../host/nix/index.js";
 import { packerNix } from "../../host/nix/packer.js";
-import { formatHex, hashOf } from "../../nix/hash.js";
+import { formatHex, formatSri, hashOf } from "../../nix/hash.js";
 import { formatTime, timeOf } from "../../time.js";
 import type { Context } from "../context.js";
 import { checkLockApprovals } from "../lock-approval.js";
@@ -23,12 +24,14 @@ import { documentInputs, readFlake, type TopFlake } from "./flake.js";
 import { makeReal, readDerivations, tierPaths, tierTargets } from "./gather.js";
 import { compareRoots, knownIrreproducible, type PackPlan, planPaths, rootOf } from "./plan.js";
 import { chooseIdentity, chooseOut, type Identity, type PackOptions, parseInstallables } from "./request.js";
+import { findSecrets, isPublic, type Secrets, type SourceTree } from "./secrets.js";
 import { dropAbandonedStage } from "./stage.js";
 
 const DEFAULT_COMPRESSION_LEVEL = 3;
 
 export interface Prepared {
   readonly plan: PackPlan;
+  readonly secrets: Secrets;
   readonly out: Out;
   readonly nixContext: nix.NixContext;
   readonly level: number;
@@ -74,6 +77,10 @@ export async function preparePack(
   if (findings.length > 0) return { findings };
 
   const sources = await step("fetch inputs", () => nix.flakeArchive(nixContext, installables.ref));
+  const secrets = await step("look for secrets", () =>
+    lookForSecrets(top, sources, { allowed: options.allowSecrets, nixContext, realStoreDir }),
+  );
+  findings.push(...secrets.findings);
   const build = (phase: string, targets: readonly string[], derivations = asked.derivations) =>
     clock.phase(phase, {}, (progress) => makeReal(nixContext, targets, derivations, progress));
   findings.push(
@@ -136,7 +143,30 @@ export async function preparePack(
     causesOf(evaluation, sources),
     derivations,
   );
-  return { plan, out, nixContext, level: options.compressionLevel ?? DEFAULT_COMPRESSION_LEVEL };
+  return { plan, secrets, out, nixContext, level: options.compressionLevel ?? DEFAULT_COMPRESSION_LEVEL };
+}
+
+/** In the trees that travel: the top flake's, and those of inputs that have one of their own. */
+async function lookForSecrets(
+  { flake, inputs, project }: TopFlake,
+  sources: readonly string[],
+  about: {
+    readonly allowed: readonly string[];
+    readonly nixContext: nix.NixContext;
+    readonly realStoreDir: string;
+  },
+): Promise<Secrets> {
+  const { allowed, nixContext, realStoreDir } = about;
+  const infos = await nix.pathInfo(nixContext, [...sources], { recursive: false });
+  const byNarHash = new Map(infos.map(({ narHash, storePath }) => [narHash, storePath]));
+  const dirOf = (storePath: string) => join(realStoreDir, basename(storePath));
+  const trees = inputs.flatMap((input): SourceTree[] => {
+    const storePath = input.narHash === undefined ? undefined : byNarHash.get(formatSri(input.narHash));
+    if (storePath === undefined || storePath === flake.storePath) return [];
+    return [{ label: `${input.key}:`, dir: dirOf(storePath), isPublic: isPublic(input) }];
+  });
+  const top = { label: "", dir: dirOf(flake.storePath), isPublic: false };
+  return findSecrets([top, ...trees], [...allowed, ...(project.allowSecrets ?? [])], nixContext.signal);
 }
 
 /** A flake without inputs has no lock, and nothing that could be approved. */

@@ -25,6 +25,8 @@ export interface PackOptions {
   /** zstd's, 1 to 19. */
   readonly compressionLevel?: number;
   readonly dryRun: boolean;
+  /** Files that look like secrets and may be packed, as findings name them. */
+  readonly allowSecrets: readonly string[];
   /** Who must have approved the flake.lock; absent: nobody needs to. */
   readonly approvedLock?: LockTrust;
 }
