@@ -144,8 +144,10 @@ export function askSite(document: BundleDocument, sha256: string, question: Site
     });
   }
   if (known !== undefined && sequence < known.sequence) {
-    const refusals = checkRollback(document, sha256, known.sequence, question);
-    if (refusals.length === 0)
+    // Without any authorization nothing can be wrong with one.
+    const isAsked = question.rollbacks.size > 0;
+    const refusals = isAsked ? checkRollback(document, sha256, known.sequence, question) : [];
+    if (isAsked && refusals.length === 0)
       notes.push(`taken back from sequence ${known.sequence} to ${sequence}, as authorized`);
     else
       findings.push(
@@ -156,7 +158,7 @@ export function askSite(document: BundleDocument, sha256: string, question: Site
   return { findings, expired, notes };
 }
 
-/** Whether enough of those who may have authorized this way back, for a site like this one, and still do. */
+/** Whether enough of those who may have authorized this way back, for a site like this one, and still do: none, if so. */
 function checkRollback(
   document: BundleDocument,
   sha256: string,
@@ -164,7 +166,6 @@ function checkRollback(
   { policy, now, rollbacks }: SiteQuestion,
 ): Finding[] {
   const { rollback } = policy.document;
-  if (rollbacks.size === 0) return [];
   if (rollback === null) {
     return [
       {
