@@ -4,7 +4,7 @@
  * whoever wants that runs verify.
  */
 import { basename, dirname, join, resolve } from "node:path";
-import { EXIT, exitOf, type Finding, fail } from "../errors.js";
+import { AirgapError, EXIT, exitOf, type Finding, fail } from "../errors.js";
 import type { MadeApproval, SignerIdentity, SignReport, SignSummary } from "../generated/types.js";
 import { exists, removeTree, writeFileAtomic } from "../host/files.js";
 import { withLock } from "../host/lock.js";
@@ -23,11 +23,13 @@ import type { VerificationKey } from "../trust/keys.js";
 import { POLICY_ROLE, type Policy, verificationKeys } from "../trust/policy.js";
 import { checkBinding, formatStatement, type PersonalWord, saysSigner } from "../trust/statement.js";
 import type { Context } from "./context.js";
+import { auditBundle, record } from "./record.js";
 import { reportedFindings } from "./reports.js";
 import { type Attachment, readAttachment } from "./sign/attach.js";
 import { openSigner, type Signer, type SignMeans } from "./sign/signer.js";
 import { openSubject, type Refusal, resolveSubject, type Subject } from "./sign/subject.js";
 import { reviewedDocuments, summarise } from "./sign/summary.js";
+import type { SitePlace } from "./site.js";
 
 export interface SignOptions {
   /** `[a-z0-9][a-z0-9._-]{0,31}`. Not asked for with an attachment, whose statement says it. */
@@ -46,6 +48,8 @@ export interface SignOptions {
   /** Folder for the approval of a bundle.json that is alone; default: the current one. */
   readonly out?: string;
   readonly means: SignMeans;
+  /** A site whose log this belongs into; where nobody remembers anything there, nothing is recorded. */
+  readonly place?: SitePlace;
   /** Shows what is to be signed, and asks. False: nothing was signed. */
   readonly confirm: (summary: SignSummary) => Promise<boolean>;
 }
@@ -61,6 +65,37 @@ const ROLE = /^[a-z0-9][a-z0-9._-]{0,31}$/;
  * What is wrong with the bundle or an attachment is in the report, and then nothing was signed.
  */
 export async function sign(path: string, options: SignOptions, context: Context): Promise<SignReport> {
+  const report = await signUnderLock(path, options, context);
+  if (options.place !== undefined && (report.verdict === "signed" || report.verdict === "attached")) {
+    await recordApproval(report, options.place, context);
+  }
+  return report;
+}
+
+/** Who may only look at the site's log has signed all the same. */
+async function recordApproval(
+  { verdict, exit, subject, approval }: SignReport,
+  place: SitePlace,
+  context: Context,
+): Promise<void> {
+  const details = {
+    what: subject.kind,
+    path: subject.path,
+    signer: approval?.signer ?? null,
+    role: approval?.role ?? null,
+    decision: approval?.decision ?? null,
+    key: approval?.keyHash ?? null,
+  };
+  const bundle = subject.product === null ? null : auditBundle(subject);
+  try {
+    await record(place, { event: "approval", verdict, exit, bundle, details }, context);
+  } catch (error) {
+    if (!(error instanceof AirgapError) || error.exit !== EXIT.disk) throw error;
+    context.report({ type: "note", text: `not recorded in the site's log: ${error.message}` });
+  }
+}
+
+async function signUnderLock(path: string, options: SignOptions, context: Context): Promise<SignReport> {
   const resolved = await resolveSubject(path);
   return withLock(join(dirname(resolved), `.${basename(resolved)}.lock`), async () => {
     const subject = await openSubject(resolved, resolve(context.cwd, options.out ?? "."), context);

@@ -7,7 +7,12 @@ import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { AuditEntry, RestoreReceipt, TrustStatusReport } from "../../src/generated/types.js";
+import type {
+  AuditEntry,
+  DoctorReport,
+  RestoreReceipt,
+  TrustStatusReport,
+} from "../../src/generated/types.js";
 import { cli, RELEASE } from "../support/cli.js";
 
 const MACHINE = resolve(import.meta.dirname, "../support/site-machine");
@@ -55,6 +60,7 @@ step stock operator nix --extra-experimental-features nix-command copy --from "f
 step stock-no-sigs operator nix --extra-experimental-features nix-command copy --no-check-sigs --from "file://$dir/other" $P
 step stock-own-key operator nix --extra-experimental-features nix-command copy --from "file://$dir/other" $P --option trusted-public-keys "$(cat packer.pub)" --option require-sigs false
 step gone operator test -e $P
+step doctor $program doctor --json
 step audit $program audit verify
 step export $program audit export
 `;
@@ -153,6 +159,12 @@ describe.runIf(process.getuid?.() === 0)("a site's machine", () => {
       expect(step(name).err, name).toMatch(/lacks a (valid )?signature/);
     }
     expect(step("gone").exit).toBe(1);
+  });
+
+  it("is found good by doctor, but for what Nix's version says", () => {
+    expect(step("doctor").exit, step("doctor").out).toBe(0);
+    const checks = json<DoctorReport>("doctor").checks.filter(({ state }) => state !== "ok");
+    expect(checks.map(({ id }) => id)).toEqual(["nix-version"]);
   });
 
   it("records who did it, and through whom", () => {

@@ -2,6 +2,7 @@
 import type { Command } from "../command.js";
 import { auditExportCommand } from "./audit-export.js";
 import { auditVerifyCommand } from "./audit-verify.js";
+import { doctorCommand } from "./doctor.js";
 import { inspectCommand } from "./inspect.js";
 import { keygenCommand } from "./keygen.js";
 import { packCommand } from "./pack.js";
@@ -38,4 +39,5 @@ export const COMMANDS: readonly Command[] = [
   trustInstallCommand,
   auditVerifyCommand,
   auditExportCommand,
+  doctorCommand,
 ];

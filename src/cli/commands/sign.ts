@@ -5,6 +5,7 @@ import type { Policy } from "../../trust/policy.js";
 import { command, given, type OptionValues, type Session, UsageError } from "../command.js";
 import { readPublicKeys, readSigningKey } from "../keys.js";
 import { signerOption } from "../signer.js";
+import { placeOf, placeOptions } from "../trust.js";
 
 const options = {
   role: { kind: "text", describe: "R  in which you sign" },
@@ -38,6 +39,7 @@ const options = {
   document: { kind: "texts", describe: "NAME  of the bundle, or a file, that you reviewed; repeat for more" },
   previous: { kind: "text", describe: "BUNDLE  of the release before, to see what changed" },
   out: { kind: "text", describe: "DIR  for the approval of a bundle.json that is alone; default: this one" },
+  state: placeOptions.state,
   yes: { kind: "flag", describe: "Do not ask: for scripts" },
 } as const;
 
@@ -95,6 +97,7 @@ export const signCommand = command({
       ...given("previous", options.previous),
       ...given("out", options.out),
       means,
+      place: placeOf({ policy: undefined, state: options.state }, context.cwd),
       confirm: async (summary) =>
         options.yes || session.ask((view) => renderSummary(summary, view), "Sign this? Answer yes:"),
     };

@@ -118,12 +118,14 @@ chmod 0440 /etc/sudoers.d/nix-airgap
 # Nix, its daemon included, takes what passed the gate, and nothing else that is not content-addressed.
 mkdir -p /etc/nix
 touch /etc/nix/nix.conf
-sed -i -E '/^ *(extra-)?(trusted-public-keys|trusted-users|trusted-substituters|substituters)[ =]|^ *require-sigs[ =]/d' /etc/nix/nix.conf
+sed -i -E '/^ *(extra-)?(trusted-public-keys|trusted-users|trusted-substituters|substituters)[ =]|^ *(require-sigs|sandbox|sandbox-fallback)[ =]/d' /etc/nix/nix.conf
 cat >> /etc/nix/nix.conf << 'END'
 require-sigs = true
 trusted-public-keys = ${key}
 trusted-users = root
 substituters =
+sandbox = true
+sandbox-fallback = false
 END
 
 echo "Now restart nix-daemon, and add people to the group ${group}. They restore by:"
@@ -164,6 +166,8 @@ in
     trusted-users = pkgs.lib.mkForce [ "root" ];
     trusted-public-keys = pkgs.lib.mkForce [ "${key}" ];
     substituters = pkgs.lib.mkForce [ ];
+    sandbox = true;
+    sandbox-fallback = false;
   };
 }
 `;
