@@ -40,7 +40,7 @@ import {
   type RebuildCounts,
   summarise,
 } from "./rebuild/verdict.js";
-import { auditBundle, recorded } from "./record.js";
+import { auditBundle, codesOf, type Happening, recorded } from "./record.js";
 import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
 import { stagingBytes } from "./restore/plan.js";
 import type { Trust } from "./verify/trust.js";
@@ -76,19 +76,8 @@ export async function rebuild(
   options: RebuildOptions,
   context: Context,
 ): Promise<RebuildReport> {
-  const report = await new Run(bundlePath, options, context).toReport();
-  const { trust, dryRun } = options;
-  if (trust.by !== "policy" || trust.site === null || dryRun) return report;
-  const { verdict, exit, bundle, tools } = report;
-  const happening = {
-    event: "rebuild" as const,
-    verdict,
-    exit,
-    bundle: bundle === null ? null : auditBundle(bundle),
-    nix: tools.nix,
-    details: { acceptExpired: trust.acceptExpired },
-  };
-  return recorded(report, trust.site.place, happening, context);
+  const run = new Run(bundlePath, options, context);
+  return run.record(await run.toReport());
 }
 
 type Outcome = Pick<RebuildReport, "verdict" | "exit" | "findings">;
@@ -101,6 +90,8 @@ class Run {
   readonly #clock: PhaseClock;
   readonly #sandboxPaths: readonly string[];
   #bundle: VerifiedBundle | null = null;
+  /** What the bundle says it is, also where it was refused. */
+  #claimed: Happening["bundle"] = null;
   #from: RebuildTier;
   #startedWith: RebuildReport["startedWith"] = null;
   #derivations: RebuiltDerivation[] = [];
@@ -131,6 +122,22 @@ class Run {
     }
   }
 
+  /** How it ended goes into the site's log. */
+  async record(report: RebuildReport): Promise<RebuildReport> {
+    const { trust, dryRun } = this.#options;
+    if (trust.by !== "policy" || trust.site === null || dryRun) return report;
+    const { verdict, exit, tools, findings } = report;
+    const happening: Happening = {
+      event: "rebuild",
+      verdict,
+      exit,
+      bundle: this.#claimed,
+      nix: tools.nix,
+      details: { acceptExpired: trust.acceptExpired, findings: codesOf(findings) },
+    };
+    return recorded(report, trust.site.place, happening, this.#context);
+  }
+
   async #rebuild(tempDir: string): Promise<Outcome> {
     const { trust, dryRun, scratch: scratchDir } = this.#options;
     const { report, bundle } = await verifyToBundle(
@@ -138,6 +145,7 @@ class Run {
       { trust, documentOnly: false, allowExtra: false },
       this.#context,
     );
+    this.#claimed = auditBundle(report.bundle);
     if (bundle === null) return { verdict: "refused", exit: report.exit, findings: verifyFindings(report) };
     this.#bundle = bundle;
     const { document, documentSha256 } = bundle;

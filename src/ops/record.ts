@@ -53,7 +53,12 @@ export async function recorded<R extends { readonly exit: number; readonly findi
   }
 }
 
-/** The bundle that an entry is about. */
+/** What was found, by code, each once; null where nothing was. */
+export function codesOf(findings: readonly { readonly code: string }[]): string | null {
+  return findings.length === 0 ? null : [...new Set(findings.map(({ code }) => code))].join(", ");
+}
+
+/** The bundle that an entry is about, as it says of itself. */
 export function auditBundle(
   bundle: Pick<
     NonNullable<AuditEntry["bundle"]>,

@@ -31,7 +31,7 @@ import { gateTo } from "./gate-paths.js";
 import { importBundle, importProgress } from "./import-bundle.js";
 import { readImportKey } from "./import-key.js";
 import { PhaseClock } from "./phase-clock.js";
-import { auditBundle, type Happening, recorded, recordIn } from "./record.js";
+import { auditBundle, codesOf, type Happening, recorded, recordIn } from "./record.js";
 import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
 import { planRestore, type RestorePlan } from "./restore/plan.js";
 import { dropRepair, withRepair } from "./restore/repair.js";
@@ -69,7 +69,7 @@ export async function restore(
 ): Promise<RestoreReceipt> {
   const store = await resolveStore(options.store, context.cwd);
   const run = new Run(bundlePath, store, options, context);
-  const receipt = await recordEnd(await run.toReceipt(), options, context);
+  const receipt = await run.record(await run.toReceipt());
   if (options.receipt !== undefined) {
     await writeFileAtomic(resolve(context.cwd, options.receipt), `${JSON.stringify(receipt, null, 2)}\n`);
   }
@@ -81,33 +81,6 @@ type Outcome = Pick<RestoreReceipt, "verdict" | "exit" | "findings">;
 /** The entry of an import that is about to begin; how it ended is in the next. */
 const BEGUN: Outcome = { verdict: "planned", exit: EXIT.yes, findings: [] };
 
-async function recordEnd(
-  receipt: RestoreReceipt,
-  { trust, dryRun }: RestoreOptions,
-  context: Context,
-): Promise<RestoreReceipt> {
-  if (trust.by !== "policy" || trust.site === null || dryRun) return receipt;
-  return recorded(receipt, trust.site.place, happening(receipt, trust), context);
-}
-
-function happening(
-  { verdict, exit, bundle, tools, store }: RestoreReceipt,
-  { acceptExpired, rollbacks }: Extract<Trust, { by: "policy" }>,
-): Happening {
-  return {
-    event: "restore",
-    verdict: verdict === "planned" ? "begun" : verdict,
-    exit,
-    bundle: bundle === null ? null : auditBundle(bundle),
-    nix: tools.nix,
-    details: {
-      acceptExpired,
-      rollback: rollbacks.size === 0 ? null : [...rollbacks.keys()].join(", "),
-      store: store.uri,
-    },
-  };
-}
-
 /** One restore, and what its receipt says so far. */
 class Run {
   readonly #bundlePath: string;
@@ -118,6 +91,8 @@ class Run {
   readonly #sandboxPaths: readonly string[];
   readonly #gcRoot: string | undefined;
   #bundle: VerifiedBundle | null = null;
+  /** What the bundle says it is, also where it was refused. */
+  #claimed: Happening["bundle"] = null;
   #plan: RestorePlan | null = null;
   #space: RestoreReceipt["space"] = null;
   #imported = 0;
@@ -149,6 +124,32 @@ class Run {
     }
   }
 
+  /** How it ended goes into the site's log. */
+  async record(receipt: RestoreReceipt): Promise<RestoreReceipt> {
+    const { trust, dryRun } = this.#options;
+    if (trust.by !== "policy" || trust.site === null || dryRun) return receipt;
+    return recorded(receipt, trust.site.place, this.#happening(receipt, trust), this.#context);
+  }
+
+  #happening(
+    { verdict, exit, tools, findings }: RestoreReceipt,
+    { acceptExpired, rollbacks }: Extract<Trust, { by: "policy" }>,
+  ): Happening {
+    return {
+      event: "restore",
+      verdict: verdict === "planned" ? "begun" : verdict,
+      exit,
+      bundle: this.#claimed,
+      nix: tools.nix,
+      details: {
+        acceptExpired,
+        findings: codesOf(findings),
+        rollback: rollbacks.size === 0 ? null : [...rollbacks.keys()].join(", "),
+        store: this.#store.uri,
+      },
+    };
+  }
+
   async #restore(tempDir: string): Promise<Outcome> {
     const { trust, dryRun, outLink } = this.#options;
     const { signal, report, env } = this.#context;
@@ -157,6 +158,7 @@ class Run {
       { trust, documentOnly: false, allowExtra: false },
       this.#context,
     );
+    this.#claimed = auditBundle(verification.bundle);
     if (bundle === null) {
       return { verdict: "refused", exit: verification.exit, findings: verifyFindings(verification) };
     }
@@ -246,7 +248,7 @@ class Run {
     const { policy, rollbacks, site } = trust;
     // What cannot be recorded is not begun.
     const begun = (state: SiteState) =>
-      recordIn(site.place, state, happening(this.#receipt(this.#now(), BEGUN), trust), this.#context);
+      recordIn(site.place, state, this.#happening(this.#receipt(this.#now(), BEGUN), trust), this.#context);
     return acceptRelease(
       { place: site.place, policy },
       { document, sha256, rollbacks, begun },

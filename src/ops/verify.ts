@@ -25,7 +25,7 @@ import { WorkerPool } from "../host/pool.js";
 import { formatHex, hashOf } from "../nix/hash.js";
 import type { PublicKey } from "../nix/signature.js";
 import type { Context } from "./context.js";
-import { auditBundle, record } from "./record.js";
+import { auditBundle, codesOf, record } from "./record.js";
 import { BlobReading } from "./verify/blobs.js";
 import { type Step, VerifyLog } from "./verify/log.js";
 import { authenticate, bind, checkSite, pathKeys, type Trust } from "./verify/trust.js";
@@ -71,8 +71,8 @@ async function recordVerification(
   context: Context,
 ): Promise<VerifyReport> {
   if (site === null) return report;
-  const { verdict, exit, bundle } = report;
-  const details = { acceptExpired, path: bundle.path };
+  const { verdict, exit, bundle, findings } = report;
+  const details = { acceptExpired, findings: codesOf(findings), path: bundle.path };
   const happening = { event: "verify" as const, verdict, exit, bundle: auditBundle(bundle), details };
   try {
     await record(site.place, happening, context);
