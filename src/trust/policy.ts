@@ -15,7 +15,9 @@ import { validatePolicy } from "../generated/validators.js";
 import { excerpt } from "../nix/excerpt.js";
 import { formatHex, hashOf } from "../nix/hash.js";
 import { type PublicKey, parsePublicKey } from "../nix/signature.js";
+import type { JsonValue } from "../strict-json.js";
 import { isTime } from "../time.js";
+import { otherVersion } from "./format-version.js";
 import { formatVerificationKey, keyMaterial, parseVerificationKey, type VerificationKey } from "./keys.js";
 
 export const MAX_POLICY_SIZE = 4 * 1024 * 1024;
@@ -46,9 +48,9 @@ export interface Policy {
 export function parsePolicy(bytes: Uint8Array, subject: string): Policy {
   const refuse = (details: Omit<Finding, "code" | "subject">, cause?: unknown): never =>
     fail("POLICY_INVALID", { ...details, subject }, { cause });
-  let value: unknown;
+  let json: JsonValue;
   try {
-    value = parseCanonicalJson(bytes, { maxBytes: MAX_POLICY_SIZE });
+    json = parseCanonicalJson(bytes, { maxBytes: MAX_POLICY_SIZE });
   } catch (error) {
     if (!(error instanceof AirgapError)) throw error;
     return refuse(
@@ -61,10 +63,15 @@ export function parsePolicy(bytes: Uint8Array, subject: string): Policy {
       error,
     );
   }
+  const newer = otherVersion(json, "nix-airgap-policy");
+  if (newer !== null) return refuse(newer);
+  const value: unknown = json;
   if (!validatePolicy(value)) {
     const [error] = validatePolicy.errors ?? [];
+    const unknown: unknown = error?.params["additionalProperty"];
     return refuse({
       expected: `a policy whose ${error?.instancePath || "top"} ${error?.message ?? "fits its schema"}`,
+      ...(typeof unknown === "string" ? { actual: excerpt(unknown) } : {}),
     });
   }
   const keys = new Map<string, TrustedKey>();

@@ -6,8 +6,10 @@ import { formatJson, parseCanonicalJson } from "../canonical-json.js";
 import { AirgapError, type Code, type Finding, fail } from "../errors.js";
 import type { AcceptedRelease, BundleDocument, PolicyReference, SiteState } from "../generated/types.js";
 import { validateSiteState } from "../generated/validators.js";
+import type { JsonValue } from "../strict-json.js";
 import { isTime, secondsOf } from "../time.js";
 import { checkApprovals } from "./approval.js";
+import { otherVersion } from "./format-version.js";
 import { judge } from "./judge.js";
 import { type Policy, ROLLBACK_ROLE, verificationKeys } from "./policy.js";
 import { checkBinding } from "./statement.js";
@@ -18,13 +20,16 @@ const DAY = 24 * 60 * 60;
 
 /** Throws STATE_INVALID. */
 export function parseState(bytes: Uint8Array, subject: string): SiteState {
-  let value: unknown;
+  let json: JsonValue;
   try {
-    value = parseCanonicalJson(bytes, { maxBytes: MAX_STATE_SIZE });
+    json = parseCanonicalJson(bytes, { maxBytes: MAX_STATE_SIZE });
   } catch (error) {
     if (!(error instanceof AirgapError)) throw error;
     return fail("STATE_INVALID", { ...error.details, subject }, { cause: error });
   }
+  const newer = otherVersion(json, "nix-airgap-state");
+  if (newer !== null) return fail("STATE_INVALID", { ...newer, subject });
+  const value: unknown = json;
   if (!validateSiteState(value)) {
     const [error] = validateSiteState.errors ?? [];
     return fail("STATE_INVALID", {
