@@ -39,6 +39,7 @@ export interface DraftOptions {
 
 /** The bytes of the policy after `before`, or of a first one. `now`: as `time.ts` writes it. @throws USAGE */
 export function draftPolicy(options: DraftOptions, before: Policy | null, now: string): Buffer {
+  checkProductOptions(options);
   const old = before?.document ?? firstPolicy(now);
   const signers = addSigners(old.signers, options.signers).map((signer) => revokeKeys(signer, options, now));
   checkRevoked(options, signers);
@@ -62,6 +63,23 @@ export function draftPolicy(options: DraftOptions, before: Policy | null, now: s
     withdrawn: [...old.withdrawn, ...options.withdraw].sort((a, b) => (a.sha256 < b.sha256 ? -1 : 1)),
   };
   return Buffer.from(formatJson(document));
+}
+
+/** What is for products named is for none where none is: that must not pass in silence. */
+function checkProductOptions({ products, ...options }: DraftOptions): void {
+  const given = [
+    ["--require", options.approvals.length > 0],
+    ["--persons", options.persons !== undefined],
+    ["--max-age-days", options.maxAgeDays !== undefined],
+    ["--required-document", options.requiredDocuments.length > 0],
+  ] as const;
+  const lost = given.flatMap(([option, isGiven]) => (isGiven ? [option] : []));
+  if (products.length > 0 || lost.length === 0) return;
+  fail("USAGE", {
+    subject: "--product",
+    expected: `the products that ${lost.join(", ")} is for`,
+    actual: "none",
+  });
 }
 
 function firstPolicy(now: string): PolicyDocument {

@@ -4,7 +4,7 @@ import { formatJson } from "../../src/canonical-json.js";
 import { generateSecretKey } from "../../src/nix/signature.js";
 import { ed25519Key } from "../../src/trust/keys.js";
 import { parsePolicy } from "../../src/trust/policy.js";
-import { draftPolicy } from "../../src/trust/policy-draft.js";
+import { type DraftOptions, draftPolicy } from "../../src/trust/policy-draft.js";
 import { newState, parseState } from "../../src/trust/site-state.js";
 
 const NOW = "2026-02-03T04:05:06Z";
@@ -51,5 +51,20 @@ it("one of another version of the format is called that, before what it has besi
 it("a field that is unknown is named", () => {
   expect(() => parsePolicy(edited({ quorum: 3 }), "p")).toThrow(
     expect.objectContaining({ details: expect.objectContaining({ actual: '"quorum"' }) }),
+  );
+});
+
+it.each<[string, Partial<DraftOptions>]>([
+  ["--require", { approvals: [{ role: "qa", persons: 2 }] }],
+  ["--persons", { persons: 2 }],
+  ["--max-age-days", { maxAgeDays: 30 }],
+  ["--required-document", { requiredDocuments: ["sbom.cdx.json"] }],
+])("%s without a product is refused, and not passed over", (option, given) => {
+  const before = parsePolicy(bytes, "p");
+  expect(() => draftPolicy({ ...nothing, ...given }, before, NOW)).toThrow(
+    expect.objectContaining({
+      code: "USAGE",
+      details: expect.objectContaining({ expected: expect.stringContaining(option) }),
+    }),
   );
 });

@@ -20,7 +20,10 @@ export const trustNewCommand = command({
         "WHO  as 'Printed Name <id> ROLE,ROLE KEY'; again for another person, or another key of theirs",
     },
     machine: { kind: "texts", describe: "WHO  the same for a machine, whose key never stands for a person" },
-    product: { kind: "texts", describe: "P  that the site takes; repeat for more" },
+    product: {
+      kind: "texts",
+      describe: "P  that the site takes, or whose rules change; repeat for more",
+    },
     require: {
       kind: "texts",
       describe: "ROLE=N  so many different signers must have approved in it; repeat for more",
