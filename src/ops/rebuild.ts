@@ -43,7 +43,7 @@ import {
 import { auditBundle, codesOf, type Happening, recorded } from "./record.js";
 import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
 import { stagingBytes } from "./restore/plan.js";
-import type { Trust } from "./verify/trust.js";
+import { type Trust, trustDetails } from "./verify/trust.js";
 import type { VerifiedBundle } from "./verify/verified-bundle.js";
 import { verifyToBundle } from "./verify.js";
 
@@ -133,7 +133,7 @@ class Run {
       exit,
       bundle: this.#claimed,
       nix: tools.nix,
-      details: { acceptExpired: trust.acceptExpired, findings: codesOf(findings) },
+      details: { ...trustDetails(trust), findings: codesOf(findings) },
     };
     return recorded(report, trust.site.place, happening, this.#context);
   }

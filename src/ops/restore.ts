@@ -36,7 +36,7 @@ import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
 import { planRestore, type RestorePlan } from "./restore/plan.js";
 import { dropRepair, withRepair } from "./restore/repair.js";
 import { acceptRelease } from "./site.js";
-import type { Trust } from "./verify/trust.js";
+import { type Trust, trustDetails } from "./verify/trust.js";
 import type { VerifiedBundle } from "./verify/verified-bundle.js";
 import { verifyToBundle } from "./verify.js";
 
@@ -133,7 +133,7 @@ class Run {
 
   #happening(
     { verdict, exit, tools, findings }: RestoreReceipt,
-    { acceptExpired, rollbacks }: Extract<Trust, { by: "policy" }>,
+    trust: Extract<Trust, { by: "policy" }>,
   ): Happening {
     return {
       event: "restore",
@@ -141,12 +141,7 @@ class Run {
       exit,
       bundle: this.#claimed,
       nix: tools.nix,
-      details: {
-        acceptExpired,
-        findings: codesOf(findings),
-        rollback: rollbacks.size === 0 ? null : [...rollbacks.keys()].join(", "),
-        store: this.#store.uri,
-      },
+      details: { ...trustDetails(trust), findings: codesOf(findings), store: this.#store.uri },
     };
   }
 

@@ -28,7 +28,7 @@ import type { Context } from "./context.js";
 import { auditBundle, codesOf, record } from "./record.js";
 import { BlobReading } from "./verify/blobs.js";
 import { type Step, VerifyLog } from "./verify/log.js";
-import { authenticate, bind, checkSite, pathKeys, type Trust } from "./verify/trust.js";
+import { authenticate, bind, checkSite, pathKeys, type Trust, trustDetails } from "./verify/trust.js";
 import { VerifiedBundle } from "./verify/verified-bundle.js";
 
 /** Above this, threads are started before it is known what they will do. */
@@ -67,12 +67,12 @@ export async function verify(
 /** Somebody who may only look at the site is told that the log does not know of it. */
 async function recordVerification(
   report: VerifyReport,
-  { site, acceptExpired }: Extract<Trust, { by: "policy" }>,
+  { site, ...trust }: Extract<Trust, { by: "policy" }>,
   context: Context,
 ): Promise<VerifyReport> {
   if (site === null) return report;
   const { verdict, exit, bundle, findings } = report;
-  const details = { acceptExpired, findings: codesOf(findings), path: bundle.path };
+  const details = { ...trustDetails(trust), findings: codesOf(findings), path: bundle.path };
   const happening = { event: "verify" as const, verdict, exit, bundle: auditBundle(bundle), details };
   try {
     await record(site.place, happening, context);

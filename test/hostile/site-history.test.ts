@@ -119,6 +119,10 @@ describe.each(FORMS)("2 a way back, of a %s", (form) => {
       0,
       expect.arrayContaining(["taken back from sequence 17 to 16, as authorized"]),
     ]);
+    expect((await site.log()).at(-1)).toMatchObject({
+      event: "verify",
+      details: { rollback: basename(file) },
+    });
     // That it was looked at takes nothing.
     await expectRefused(site, at16, ["ROLLBACK"]);
     await site.take(at16, "--rollback", file);

@@ -53,6 +53,14 @@ export function pathKeys(trust: Trust): readonly PublicKey[] {
   return trust.keys.flatMap((key) => (key.scheme === "ed25519" ? [key.ed25519] : []));
 }
 
+/** What somebody passed over, or authorized: for a site's log. */
+export function trustDetails({
+  acceptExpired,
+  rollbacks,
+}: Pick<Extract<Trust, { by: "policy" }>, "acceptExpired" | "rollbacks">): Record<string, string | null> {
+  return { acceptExpired, rollback: rollbacks.size === 0 ? null : [...rollbacks.keys()].join(", ") };
+}
+
 export interface UnreadDocument {
   readonly approvalFiles: ReadonlyMap<string, Buffer>;
   readonly documentSha256: string;
