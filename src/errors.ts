@@ -224,6 +224,11 @@ export const CODES = {
     "this release is older in days than the policy allows",
     "Ask for a newer release; signatures and hashes are told as they are. To take it all the same: --accept-expired REASON, which is recorded.",
   ),
+  BUNDLE_FUTURE: code(
+    trust,
+    "this release says that it was made at a time to come, so that it would never be too old",
+    "Compare this machine's clock. If it is right, ask whoever packed the bundle; to take it all the same: --accept-expired REASON.",
+  ),
   POLICY_EXPIRED: code(
     trust,
     "the site's policy has expired",

@@ -15,6 +15,11 @@ export const NO_SITE = {
   "accept-expired": undefined,
 } as const;
 
+/** A reason of blanks says nothing. */
+export function needsWords(value: string): string | null {
+  return /\S/.test(value) ? null : "takes a reason in words";
+}
+
 export const publicKeyOption = {
   kind: "texts",
   describe:
@@ -37,6 +42,7 @@ export const trustOptions = {
   "accept-expired": {
     kind: "text",
     describe: "REASON  to take what has expired all the same; it is recorded",
+    check: needsWords,
   },
 } as const;
 

@@ -18,7 +18,7 @@ import { checkAddresses, checkNames } from "../bundle/names.js";
 import { PackedDerivations } from "../bundle/packed.js";
 import { PathSignatures } from "../bundle/path-signatures.js";
 import { checkPins } from "../bundle/pins.js";
-import { AirgapError, EXIT, fail } from "../errors.js";
+import { AirgapError, fail } from "../errors.js";
 import type { BundleDocument, VerifyReport } from "../generated/types.js";
 import type { FileJob } from "../host/jobs.js";
 import { WorkerPool } from "../host/pool.js";
@@ -64,7 +64,7 @@ export async function verify(
   return trust.by === "policy" ? recordVerification(report, trust, context) : report;
 }
 
-/** Somebody who may only look at the site is told that the log does not know of it. */
+/** Who may only look at the site, or finds its log broken, is told that the log does not know of it. */
 async function recordVerification(
   report: VerifyReport,
   { site, ...trust }: Extract<Trust, { by: "policy" }>,
@@ -78,7 +78,7 @@ async function recordVerification(
     await record(site.place, happening, context);
     return report;
   } catch (error) {
-    if (!(error instanceof AirgapError) || error.exit !== EXIT.disk) throw error;
+    if (!(error instanceof AirgapError) || error.code === "INTERRUPTED") throw error;
     const text = `not recorded in the site's log: ${error.message}`;
     return { ...report, notes: [...report.notes, { subject: null, text }] };
   }

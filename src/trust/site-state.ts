@@ -125,6 +125,9 @@ export function askSite(document: BundleDocument, sha256: string, question: Site
       actual: `${age} days, created ${created}`,
     });
   }
+  if (rule?.maxAgeDays !== undefined && rule.maxAgeDays !== null && age < -1) {
+    expired.push({ code: "BUNDLE_FUTURE", subject, expected: `created before ${now}`, actual: created });
+  }
   if (rule !== undefined && sequence < rule.minSequence) {
     findings.push(below("SEQUENCE_MINIMUM", subject, `sequence ${rule.minSequence} or higher`, sequence));
   }

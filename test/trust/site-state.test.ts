@@ -150,6 +150,17 @@ describe("what has expired", () => {
     ]);
   });
 
+  it("cannot be put off by a time to come", () => {
+    const change = (p: PolicyDocument) => {
+      p.products[0]!.maxAgeDays = 30;
+    };
+    const ahead = release(18, { created: "2031-01-01T00:00:00Z" });
+    expect(ask(ahead, id("8"), { change }).expiredCodes).toEqual(["BUNDLE_FUTURE"]);
+    // Clocks of two machines differ.
+    const tomorrow = release(18, { created: "2026-11-26T00:00:00Z" });
+    expect(ask(tomorrow, id("8"), { change }).expiredCodes).toEqual([]);
+  });
+
   it("is asked where nobody remembers, too", () => {
     const change = (p: PolicyDocument) => {
       p.products[0]!.maxAgeDays = 1;

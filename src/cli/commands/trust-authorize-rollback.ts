@@ -2,6 +2,7 @@ import { resolve } from "node:path";
 import { command, given, UsageError } from "../command.js";
 import { readSigningKey } from "../keys.js";
 import { parseSigner, signerOption } from "../signer.js";
+import { needsWords } from "../trust.js";
 import { BUNDLE } from "./shared.js";
 
 const NAME = "trust authorize-rollback";
@@ -20,7 +21,7 @@ export const trustAuthorizeRollbackCommand = command({
       describe: "N  the highest sequence that such a site has taken; required",
     },
     expires: { kind: "text", describe: "T  as YYYY-MM-DDThh:mm:ssZ; required" },
-    reason: { kind: "text", describe: "TEXT  why sites may go back; required" },
+    reason: { kind: "text", describe: "TEXT  why sites may go back; required", check: needsWords },
     key: { kind: "text", describe: "FILE  with your secret key, - for stdin" },
     "ssh-key": { kind: "text", describe: "FILE  your OpenSSH key, which ssh-keygen signs with" },
     signer: signerOption,

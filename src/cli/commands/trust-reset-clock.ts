@@ -1,5 +1,5 @@
 import { command, UsageError } from "../command.js";
-import { placeOf, placeOptions } from "../trust.js";
+import { needsWords, placeOf, placeOptions } from "../trust.js";
 
 export const trustResetClockCommand = command({
   name: "trust reset-clock",
@@ -7,7 +7,10 @@ export const trustResetClockCommand = command({
   description:
     "A site refuses to go on when its clock is behind a time that it has seen. Where that time was a mistake (the clock had been ahead), set the clock, then let the site forget it. It is recorded.",
   positional: { name: "", count: "none" },
-  options: { reason: { kind: "text", describe: "TEXT  for the record; required" }, ...placeOptions },
+  options: {
+    reason: { kind: "text", describe: "TEXT  for the record; required", check: needsWords },
+    ...placeOptions,
+  },
   examples: [
     {
       what: "After the battery was changed",

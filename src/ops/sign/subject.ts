@@ -254,9 +254,11 @@ export async function readSideApprovals(path: string): Promise<Map<string, Buffe
   return approvals;
 }
 
-/** @throws BUNDLE_NOT_FOUND, FILE_TOO_LARGE, DISK */
+/** @throws USAGE where there is none, FILE_TOO_LARGE, DISK */
 export async function readApprovalFile(path: string): Promise<Buffer> {
-  const bytes = (await readSmallFile(path, MAX_ENVELOPE)) ?? fail("BUNDLE_NOT_FOUND", { subject: path });
+  const bytes =
+    (await readSmallFile(path, MAX_ENVELOPE)) ??
+    fail("USAGE", { subject: path, expected: "a signature, or an approval", actual: "no such file" });
   if (bytes.length > MAX_ENVELOPE) {
     fail("FILE_TOO_LARGE", { subject: path, expected: `at most ${MAX_ENVELOPE} bytes` });
   }
