@@ -146,6 +146,7 @@ class Run {
       this.#context,
     );
     this.#claimed = auditBundle(report.bundle);
+    if (bundle === null && report.exit === EXIT.yes) return outcome("refused", [{ code: "STATE_MISSING" }]);
     if (bundle === null) return { verdict: "refused", exit: report.exit, findings: verifyFindings(report) };
     this.#bundle = bundle;
     const { document, documentSha256 } = bundle;

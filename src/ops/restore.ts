@@ -155,6 +155,7 @@ class Run {
     );
     this.#claimed = auditBundle(verification.bundle);
     if (bundle === null) {
+      if (verification.exit === EXIT.yes) return outcome("refused", [{ code: "STATE_MISSING" }]);
       return { verdict: "refused", exit: verification.exit, findings: verifyFindings(verification) };
     }
     this.#bundle = bundle;

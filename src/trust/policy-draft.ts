@@ -53,7 +53,9 @@ export function draftPolicy(options: DraftOptions, before: Policy | null, now: s
         ? { approvals: byRole(options.lockApprovals), persons: personsOf(options.lockApprovals) }
         : old.flakeLocks,
     name: options.name ?? old.name,
-    policySigners: { persons: options.policySigners ?? (before === null ? 1 : old.policySigners.persons) },
+    policySigners: {
+      persons: options.policySigners ?? (before === null ? fewSigners(signers) : old.policySigners.persons),
+    },
     previous: before?.reference.sha256 ?? null,
     products: addProducts(old.products, options, signers),
     roles: addRoles(old.roles, options),
@@ -80,6 +82,12 @@ function checkProductOptions({ products, ...options }: DraftOptions): void {
     expected: `the products that ${lost.join(", ")} is for`,
     actual: "none",
   });
+}
+
+/** Nobody alone, where there are others. */
+function fewSigners(signers: readonly PolicySigner[]): number {
+  const able = signers.filter(({ keys }) => keys.some(({ roles }) => roles.includes(POLICY_ROLE)));
+  return Math.max(1, Math.min(2, able.length));
 }
 
 function firstPolicy(now: string): PolicyDocument {

@@ -15,3 +15,17 @@ it.each([["1.0", "e022f6c92e561fd8fcc8fe0ddfea4fe13794b20fcc910509c91bb31106aa9d
     expect([code, json.verdict, json.bundle.sha256]).toEqual([0, "verified", id]);
   },
 );
+
+it("format 1.1, by the policy of those who approved it", async () => {
+  const bundle = [`${GOLDEN}/format-1.1.tar`, "--policy", `${GOLDEN}/format-1.1.policy.json`, "--no-state"];
+  const { code, json } = await cliJson<VerifyReport>(["verify", ...bundle]);
+  expect(json.findings).toEqual([]);
+  const id = "45a4f35d84a6c32c9516e3e1b4bd9c204d82de63c8923d36b8439e238a2df045";
+  expect([code, json.verdict, json.bundle.sha256]).toEqual([0, "verified", id]);
+  expect(json.approvals.map(({ role, state }) => `${role} ${state}`)).toEqual([
+    "packer valid",
+    "qa valid",
+    "release valid",
+    "security valid",
+  ]);
+});

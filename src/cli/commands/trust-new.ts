@@ -39,7 +39,8 @@ export const trustNewCommand = command({
       kind: "number",
       min: 1,
       max: 1000,
-      describe: "N  persons of role policy that must sign the next policy; default: 1",
+      describe:
+        "N  persons of role policy that must sign the next policy; default: 2, or 1 where there is one",
     },
     "rollback-signers": {
       kind: "number",

@@ -4,6 +4,7 @@
  */
 import type { Target } from "../fuzz.js";
 import { approval } from "./approval.js";
+import { auditEntry } from "./audit-entry.js";
 import { bundle } from "./bundle.js";
 import { drv } from "./derivation.js";
 import { document } from "./document.js";
@@ -17,7 +18,10 @@ import { names } from "./names.js";
 import { nar } from "./nar.js";
 import { narReading } from "./nar-reading.js";
 import { narinfo } from "./narinfo.js";
+import { policies } from "./policy.js";
 import { project } from "./project-file.js";
+import { siteState } from "./site-state.js";
+import { ssh } from "./ssh.js";
 import { statements } from "./statement.js";
 import { tar } from "./tar.js";
 import { zstd } from "./zstd.js";
@@ -41,4 +45,8 @@ export const targets: readonly Target[] = [
   inspection,
   journal,
   project,
+  policies,
+  siteState,
+  auditEntry,
+  ssh,
 ];
