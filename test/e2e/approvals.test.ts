@@ -2,7 +2,7 @@
  * Approvals in the hands of other programs, without a network: what is made here verifies with openssl, cosign and
  * ssh-keygen; what cosign, ssh-keygen and a PKCS #11 token sign verifies here.
  */
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { basename, join } from "node:path";
@@ -10,7 +10,7 @@ import { beforeAll, describe, expect, it } from "vitest";
 import type { SignReport, VerifyReport } from "../../src/generated/types.js";
 import { formatPublicKey } from "../../src/nix/signature.js";
 import { packerKey, tempDir } from "../support/bundle.js";
-import { cli, cliJson } from "../support/cli.js";
+import { cli, cliJson, RELEASE } from "../support/cli.js";
 import { makeFidoKey } from "../support/fido.js";
 import {
   cosignAttest,
@@ -365,14 +365,15 @@ describe("sign, on a machine that has only bundle.json and its reports", () => {
 });
 
 describe("sign at a terminal", () => {
-  /** Types an answer when it is asked. */
-  function typed(answer: string, ...args: string[]): { code: number; output: string } {
+  /** Types each answer when its question is there. */
+  function typed(answers: readonly [question: string, answer: string][], ...args: string[]) {
     const script = `
-import os, pty, sys, select
+import json, os, pty, sys
+answers = json.loads(sys.argv[1])
 pid, fd = pty.fork()
 if pid == 0:
     os.execvp(sys.argv[2], sys.argv[2:])
-said, sent = b"", False
+said = b""
 while True:
     try:
         piece = os.read(fd, 4096)
@@ -381,38 +382,55 @@ while True:
     if not piece:
         break
     said += piece
-    if not sent and (b"Answer yes" in said or b"Enter passphrase" in said):
-        os.write(fd, sys.argv[1].encode().decode("unicode_escape").encode())
-        sent = True
-        said = b""
-    if sent and b"Answer yes" in said:
-        os.write(fd, b"yes\\n")
+    if answers and answers[0][0].encode() in said:
+        os.write(fd, answers.pop(0)[1].encode())
         said = b""
 sys.stdout.buffer.write(said)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) % 256)
 `;
-    const release = join(import.meta.dirname, "../../dist/release/nix-airgap.mjs");
-    try {
-      const output = execFileSync("python3", ["-c", script, answer, process.execPath, release, ...args], {
-        cwd: dir,
-        encoding: "utf8",
-      });
-      return { code: 0, output };
-    } catch (error) {
-      const { status, stdout } = error as { status: number; stdout: string };
-      return { code: status, output: stdout };
-    }
+    const argv = ["-c", script, JSON.stringify(answers), process.execPath, RELEASE, ...args];
+    const { status, stdout } = spawnSync("python3", argv, { cwd: dir, encoding: "utf8" });
+    return { code: status, output: stdout };
   }
+  const ASKED = "Answer yes";
 
   it.each([
-    ["yes\\n", 0, 2],
-    ["no\\n", 2, 1],
-    ["\\n", 2, 1],
-    ["\\x03", 130, 1],
+    ["yes\n", 0, 2],
+    ["no\n", 2, 1],
+    ["\n", 2, 1],
+    ["\x03", 130, 1],
   ])("answers %j with exit %i", (answer, exit, approvals) => {
     const bundle = copy("directory");
-    const { code, output } = typed(answer, "sign", bundle, ...WORDS, ...WHO, "--key", at("ed.pem"));
+    const { code, output } = typed(
+      [[ASKED, answer]],
+      "sign",
+      bundle,
+      ...WORDS,
+      ...WHO,
+      "--key",
+      at("ed.pem"),
+    );
     expect(code, output).toBe(exit);
     expect(readdirSync(join(bundle, "approvals"))).toHaveLength(approvals);
+  });
+
+  it("lets ssh-keygen ask for its passphrase", () => {
+    const file = join(tempDir(), "id");
+    execFileSync("ssh-keygen", ["-q", "-t", "ed25519", "-N", "open sesame", "-C", "", "-f", file]);
+    for (const [passphrase, exit, approvals] of [
+      ["open sesame", 0, 2],
+      ["wrong", 2, 1],
+    ] as const) {
+      const bundle = copy("directory");
+      const { code, output } = typed(
+        [
+          [ASKED, "yes\n"],
+          ["Enter passphrase", `${passphrase}\n`],
+        ],
+        ...["sign", bundle, ...WORDS, ...WHO, "--ssh-key", file],
+      );
+      expect(code, output).toBe(exit);
+      expect(readdirSync(join(bundle, "approvals"))).toHaveLength(approvals);
+    }
   });
 });
