@@ -80,7 +80,7 @@ export async function readTrust(
     return { by: "keys", keys: await readPublicKeys(keys, context) };
   }
   const { openSite, readPolicy } = await import("../ops/site.js");
-  const { readApprovalFile } = await import("../ops/sign/subject.js");
+  const { readApprovalFile } = await import("../ops/side-approvals.js");
   const rollbacks = new Map<string, Buffer>();
   for (const file of options.rollback) {
     rollbacks.set(basename(file), await readApprovalFile(resolve(context.cwd, file)));

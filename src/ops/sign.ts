@@ -5,44 +5,25 @@
  */
 import { basename, dirname, join, resolve } from "node:path";
 import { AirgapError, EXIT, exitOf, type Finding, fail } from "../errors.js";
-import type { MadeApproval, SignerIdentity, SignReport, SignSummary } from "../generated/types.js";
+import type { SignReport, SignSummary } from "../generated/types.js";
 import { exists, removeTree, writeFileAtomic } from "../host/files.js";
 import { withLock } from "../host/lock.js";
 import { makeRunDir } from "../host/run-dir.js";
-import { timeOf } from "../time.js";
-import {
-  type ApprovalFile,
-  approvalFile,
-  approvalFileName,
-  checkApprovals,
-  type ValidApproval,
-} from "../trust/approval.js";
+import { type ApprovalFile, approvalFile } from "../trust/approval.js";
 import { preAuthEncoding } from "../trust/dsse.js";
-import { judge, type Requirement } from "../trust/judge.js";
-import type { VerificationKey } from "../trust/keys.js";
-import { POLICY_ROLE, type Policy, verificationKeys } from "../trust/policy.js";
-import { checkBinding, formatStatement, type PersonalWord, saysSigner } from "../trust/statement.js";
+import { formatStatement } from "../trust/statement.js";
 import type { Context } from "./context.js";
 import { auditBundle, record } from "./record.js";
 import { reportedFindings } from "./reports.js";
 import { type Attachment, readAttachment } from "./sign/attach.js";
 import { openSigner, type Signer, type SignMeans } from "./sign/signer.js";
+import { checkOwn, openFindings, sameWord } from "./sign/standing.js";
 import { openSubject, type Refusal, resolveSubject, type Subject } from "./sign/subject.js";
-import { reviewedDocuments, summarise } from "./sign/summary.js";
+import { summarise } from "./sign/summary.js";
+import { describeWord, madeApproval, type WordOptions, wordOf } from "./sign/word.js";
 import type { SitePlace } from "./site.js";
 
-export interface SignOptions {
-  /** `[a-z0-9][a-z0-9._-]{0,31}`. Not asked for with an attachment, whose statement says it. */
-  readonly role?: string;
-  /** What the signature means (21 CFR 11.50). The same. */
-  readonly meaning?: string;
-  readonly decision: "approved" | "rejected";
-  /** Who signs; default: whom the policy names for the key. */
-  readonly signer?: SignerIdentity;
-  /** The policy that the signer has before them. */
-  readonly policy?: Policy;
-  /** Names of the bundle's documents, or files, that were reviewed. */
-  readonly documents: readonly string[];
+export interface SignOptions extends WordOptions {
   /** The bundle of the release before, or its bundle.json: to see what changed. */
   readonly previous?: string;
   /** Folder for the approval of a bundle.json that is alone; default: the current one. */
@@ -53,8 +34,6 @@ export interface SignOptions {
   /** Shows what is to be signed, and asks. False: nothing was signed. */
   readonly confirm: (summary: SignSummary) => Promise<boolean>;
 }
-
-const ROLE = /^[a-z0-9][a-z0-9._-]{0,31}$/;
 
 /**
  * Signs in place, or beside. A signature that was interrupted before is completed first. What this key has said in this role
@@ -154,69 +133,6 @@ async function signSubject(
   });
 }
 
-/** @throws USAGE where something is missing that a signature must say */
-async function wordOf(
-  subject: Subject,
-  key: VerificationKey | null,
-  options: SignOptions,
-  context: Context,
-): Promise<PersonalWord> {
-  const { role, meaning, decision, policy } = options;
-  if (role === undefined || !ROLE.test(role)) {
-    return usage("--role", "lower-case letters, digits and ._-, at most 32", JSON.stringify(role ?? ""));
-  }
-  if (subject.thing.kind === "policy" && role !== POLICY_ROLE) {
-    return usage("--role", `${POLICY_ROLE}, in which policies are signed`, role);
-  }
-  if (meaning === undefined || !/^[^\p{Cc}\p{Zl}\p{Zp}]{1,500}$/u.test(meaning)) {
-    return usage(
-      "--meaning",
-      "what your signature means, in one line of at most 500 characters",
-      meaning ?? "nothing",
-    );
-  }
-  const named = key === null ? undefined : policy?.keys.get(key.hash)?.signer;
-  const signer = options.signer ?? (named && { id: named.id, name: named.name });
-  if (signer === undefined) {
-    return usage(
-      "--signer",
-      "who signs, as 'Printed Name <id>'",
-      policy === undefined ? "neither --signer nor --policy" : "a policy that does not have this key",
-    );
-  }
-  return {
-    signer,
-    role,
-    meaning,
-    decision,
-    signedAt: timeOf(context.now()),
-    policy: policy?.reference ?? null,
-    documents: await reviewedDocuments(subject, options.documents, context),
-  };
-}
-
-/** What this key has said in this role before, if it was the same; findings where that cannot be read. */
-function sameWord(
-  subject: Subject,
-  key: VerificationKey,
-  word: PersonalWord,
-): ValidApproval | { readonly findings: readonly Finding[] } | null {
-  const name = approvalFileName(word.role, key);
-  const found = [...subject.approvals].find(([file]) => basename(file) === name);
-  if (found === undefined) return null;
-  const predicateTypes = [...subject.predicateTypes, "urn:nix-airgap:approval:v1" as const];
-  const { approvals, findings } = checkApprovals(
-    new Map([found]),
-    { sha256: subject.thing.sha256, predicateTypes },
-    [key],
-  );
-  const [approval] = approvals;
-  if (approval?.state !== "valid") return { findings };
-  const before = approval.statement.predicate;
-  if (before.decision !== word.decision) return null;
-  return "meaning" in before && before.meaning !== word.meaning ? null : approval;
-}
-
 /** A signature that was made elsewhere: checked as a site would, then put where it belongs. */
 async function attach(
   subject: Subject,
@@ -236,100 +152,10 @@ async function attach(
   });
 }
 
-/** An approval that is not in its place yet, looked at as a verifier will. */
-function checkOwn(
-  subject: Subject,
-  { fileName, bytes }: ApprovalFile,
-  key: VerificationKey,
-): { readonly findings: readonly Finding[]; readonly approval: ValidApproval | null } {
-  const { sha256 } = subject.thing;
-  const { approvals, findings } = checkApprovals(
-    new Map([[fileName, bytes]]),
-    { sha256, predicateTypes: subject.predicateTypes },
-    [key],
-  );
-  const [approval] = approvals;
-  if (approval?.state !== "valid" || findings.length > 0) return { findings, approval: null };
-  const { statement } = approval;
-  if (subject.document === null || !("product" in statement.predicate)) return { findings, approval };
-  const about = statement as Parameters<typeof checkBinding>[0];
-  const unbound = checkBinding(about, subject.document, fileName);
-  return { findings: unbound, approval: unbound.length > 0 ? null : approval };
-}
-
-/** What the policy still asks for, with these approvals. */
-function openFindings(
-  { thing, approvals, predicateTypes, document }: Subject,
-  policy: Policy | undefined,
-  added: readonly ApprovalFile[],
-): Finding[] {
-  if (policy === undefined) return [];
-  const requirement = requirementFor(thing.kind, document?.product ?? null, policy);
-  if (requirement === null) return [];
-  const files = new Map([...approvals].map(([name, bytes]) => [basename(name), bytes]));
-  for (const { fileName, bytes } of added) files.set(fileName, bytes);
-  const types = [...predicateTypes, "urn:nix-airgap:approval:v1" as const];
-  const subject = { sha256: thing.sha256, predicateTypes: types };
-  const checked = checkApprovals(files, subject, verificationKeys(policy));
-  const valid = checked.approvals.filter((approval) => approval.state === "valid");
-  const bad = checked.findings.filter(
-    ({ code }) => code !== "APPROVAL_MISSING" && code !== "APPROVAL_UNTRUSTED",
-  );
-  return [...bad, ...judge(valid, requirement, policy).findings];
-}
-
-function requirementFor(
-  kind: Subject["thing"]["kind"],
-  product: string | null,
-  { document }: Policy,
-): Requirement | null {
-  switch (kind) {
-    case "flake.lock":
-      return document.flakeLocks;
-    case "policy": {
-      const { persons } = document.policySigners;
-      return { approvals: [{ role: POLICY_ROLE, persons }], persons: 0 };
-    }
-    case "bundle":
-    case "document":
-      return document.products.find((rule) => rule.product === product) ?? null;
-  }
-}
-
 function open(subject: Subject, { policy }: SignOptions, file?: ApprovalFile) {
   // Of a document alone the other approvals are elsewhere.
   if (subject.thing.kind === "document") return {};
   return { openFindings: reportedFindings(openFindings(subject, policy, file === undefined ? [] : [file])) };
-}
-
-function describeWord(word: PersonalWord, key: VerificationKey | null, file: string | null): MadeApproval {
-  const { role, meaning, decision, signedAt, signer } = word;
-  return {
-    file,
-    role,
-    meaning,
-    decision,
-    signedAt,
-    signer: `${signer.name} <${signer.id}>`,
-    keyName: key?.name ?? null,
-    keyHash: key?.hash ?? null,
-    scheme: key?.scheme ?? null,
-  };
-}
-
-function madeApproval({ file, role, key, statement }: ValidApproval): MadeApproval {
-  const { predicate } = statement;
-  return {
-    file,
-    role,
-    meaning: "meaning" in predicate ? predicate.meaning : null,
-    decision: predicate.decision,
-    signedAt: predicate.signedAt,
-    signer: saysSigner(statement),
-    keyName: key.name,
-    keyHash: key.hash,
-    scheme: key.scheme,
-  };
 }
 
 /** How the programs that people have sign what was prepared, and how it comes back. */
@@ -375,8 +201,4 @@ function report(
     next: [],
     ...rest,
   };
-}
-
-function usage(subject: string, expected: string, actual: string): never {
-  return fail("USAGE", { subject, expected, actual });
 }

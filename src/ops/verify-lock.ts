@@ -10,7 +10,7 @@ import { saysSigner } from "../trust/statement.js";
 import type { Context } from "./context.js";
 import { checkLockApprovals, type LockTrust } from "./lock-approval.js";
 import { reportedFindings } from "./reports.js";
-import { readSideApprovals } from "./sign/subject.js";
+import { readSideApprovals } from "./side-approvals.js";
 
 /** @throws BUNDLE_NOT_FOUND, FLAKE_LOCK_INVALID, FILE_TOO_LARGE, TOO_MANY_FILES, DISK */
 export async function verifyLock(path: string, trust: LockTrust, context: Context): Promise<LockReport> {

@@ -7,7 +7,7 @@ import { run } from "../../host/exec.js";
 import * as nix from "../../host/nix/index.js";
 import { type LockedInput, parseFlakeLock, resolveFlakeLock } from "../../nix/flake-lock.js";
 import { formatSri } from "../../nix/hash.js";
-import { readSideApprovals } from "../sign/subject.js";
+import { readSideApprovals } from "../side-approvals.js";
 import { parseProjectFile } from "./request.js";
 
 export interface TopFlake {

@@ -8,8 +8,8 @@ import { derFromRaw } from "../../trust/ecdsa.js";
 import type { VerificationKey } from "../../trust/keys.js";
 import { dearmorSshSignature } from "../../trust/ssh-signature.js";
 import { parseStatement } from "../../trust/statement.js";
+import { readApprovalFile } from "../side-approvals.js";
 import type { SignMeans } from "./signer.js";
-import { readApprovalFile } from "./subject.js";
 
 /** A statement, and one of the keys, which signed it. */
 export interface Attachment {

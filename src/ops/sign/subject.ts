@@ -2,28 +2,25 @@
  * What can be signed: a bundle, its document alone, a flake.lock, a policy. Each is opened only as far as it holds together,
  * says what a statement about it is, and has a place for approvals.
  */
-import { mkdir, open, readdir, realpath, stat } from "node:fs/promises";
+import { mkdir, open, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { parseDocument } from "../../bundle/document.js";
 import { classify, DOCUMENT_NAME, docName, INDEX_NAME, MAX_DOCUMENT_SIZE } from "../../bundle/layout.js";
 import { openMedium } from "../../bundle/medium.js";
 import { completeSignature, readApprovals, setApprovals } from "../../bundle/set-approvals.js";
-import { type Code, exitOf, type Finding, fail } from "../../errors.js";
+import { AirgapError, type Code, exitOf, type Finding, fail } from "../../errors.js";
 import type { BundleDocument, ReportedFinding, SignedThing, Statement } from "../../generated/types.js";
 import { errorCode, exists, readSmallFile, withDiskErrors, writeFileAtomic } from "../../host/files.js";
 import { MAX_FLAKE_LOCK, parseFlakeLock } from "../../nix/flake-lock.js";
 import { formatHex, hashOf } from "../../nix/hash.js";
 import { type ApprovalFile, staleApprovals } from "../../trust/approval.js";
-import { MAX_ENVELOPE } from "../../trust/dsse.js";
 import { MAX_POLICY_SIZE, parsePolicy } from "../../trust/policy.js";
 import { bundleStatement, lockStatement, type PersonalWord, policyStatement } from "../../trust/statement.js";
 import type { Context } from "../context.js";
 import { reportedFindings, verifyFindings } from "../reports.js";
+import { approvalsFolder, readSideApprovals } from "../side-approvals.js";
 import { checkDocument } from "../verify/document.js";
 import { verify } from "../verify.js";
-
-/** Approvals of one file, beside it: no more than a bundle may have. */
-const MAX_SIDE_FILES = 1000;
 
 export interface Subject {
   readonly thing: SignedThing & { readonly sha256: string };
@@ -45,11 +42,6 @@ export interface Refusal {
   readonly exit: number;
   readonly findings: readonly ReportedFinding[];
   readonly completed: boolean;
-}
-
-/** Where approvals of a file lie. */
-export function approvalsFolder(path: string): string {
-  return `${path}.approvals`;
 }
 
 /**
@@ -83,9 +75,14 @@ export async function resolveSubject(path: string): Promise<string> {
   });
 }
 
-/** Whether this is a flake.lock; false also where nothing is there. */
+/** Whether this is a flake.lock; false also for what cannot be read: whoever opens it says why. */
 export async function isLock(path: string): Promise<boolean> {
-  return (await exists(path)) && (await kindOf(path)) === "flake.lock";
+  try {
+    return (await kindOf(path)) === "flake.lock";
+  } catch (error) {
+    if (error instanceof AirgapError && error.code === "DISK") return false;
+    throw error;
+  }
 }
 
 /** What lies here, by what it begins with: a tar's first member has a name, JSON a brace. */
@@ -235,34 +232,6 @@ async function openFile(path: string, kind: "flake.lock" | "policy"): Promise<Su
       return join(folder, file.fileName);
     },
   };
-}
-
-/** Approvals that lie beside a file, by name. @throws DISK, FILE_TOO_LARGE, TOO_MANY_FILES */
-export async function readSideApprovals(path: string): Promise<Map<string, Buffer>> {
-  const folder = approvalsFolder(path);
-  const approvals = new Map<string, Buffer>();
-  if (!(await exists(folder))) return approvals;
-  const names = (await withDiskErrors(folder, () => readdir(folder))).filter((name) =>
-    name.endsWith(".sigstore.json"),
-  );
-  if (names.length > MAX_SIDE_FILES) {
-    fail("TOO_MANY_FILES", { subject: folder, expected: `at most ${MAX_SIDE_FILES}` });
-  }
-  for (const name of names.sort()) {
-    approvals.set(`${basename(folder)}/${name}`, await readApprovalFile(join(folder, name)));
-  }
-  return approvals;
-}
-
-/** @throws USAGE where there is none, FILE_TOO_LARGE, DISK */
-export async function readApprovalFile(path: string): Promise<Buffer> {
-  const bytes =
-    (await readSmallFile(path, MAX_ENVELOPE)) ??
-    fail("USAGE", { subject: path, expected: "a signature, or an approval", actual: "no such file" });
-  if (bytes.length > MAX_ENVELOPE) {
-    fail("FILE_TOO_LARGE", { subject: path, expected: `at most ${MAX_ENVELOPE} bytes` });
-  }
-  return bytes;
 }
 
 async function putNew(path: string, bytes: Uint8Array): Promise<string> {

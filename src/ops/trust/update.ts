@@ -4,7 +4,7 @@ import { checkSuccession } from "../../trust/chain.js";
 import { saysSigner } from "../../trust/statement.js";
 import type { Context } from "../context.js";
 import { recordIn } from "../record.js";
-import { readSideApprovals } from "../sign/subject.js";
+import { readSideApprovals } from "../side-approvals.js";
 import { openSite, placePolicy, readPolicy, type SitePlace, withSiteLock, writePolicy } from "../site.js";
 import { trustEvent, trustReport } from "./report.js";
 
