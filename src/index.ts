@@ -33,6 +33,7 @@ export type { AuditSource } from "./ops/audit/check.js";
 export { auditExport } from "./ops/audit/export.js";
 export { auditVerify } from "./ops/audit/verify.js";
 export type { Context } from "./ops/context.js";
+export { readSiteFacts } from "./ops/doctor/site-facts.js";
 export { type DoctorOptions, doctor } from "./ops/doctor.js";
 export { type InspectOptions, inspect } from "./ops/inspect.js";
 export { type KeygenOptions, keygen } from "./ops/keygen.js";

@@ -1,34 +1,21 @@
-/** doctor: whether a site's machine is as it should be: each check with what was found, why it matters, what to do. */
-import { EXIT } from "../errors.js";
+/** doctor: whether a site is set up so that what it imports can be relied on. Writes nothing, needs no network. */
 import type { DoctorReport } from "../generated/types.js";
 import { VERSION } from "../generated/version.js";
-import { removeTree } from "../host/files.js";
-import { makeRunDir } from "../host/run-dir.js";
 import type { Context } from "./context.js";
-import { gatherFacts } from "./doctor/facts.js";
-import { judgeSite } from "./doctor/judge.js";
-import type { SitePlace } from "./site.js";
+import { type DoctorOptions, gatherFacts } from "./doctor/facts.js";
+import { exitOfChecks, judge } from "./doctor/judge.js";
 
-export interface DoctorOptions {
-  readonly place: SitePlace;
-  /** Where nix.conf lies; default: /etc/nix. */
-  readonly nixConfDir?: string;
-}
+export type { DoctorOptions } from "./doctor/facts.js";
 
-/** Exit 12 where something is bad, 20 where Nix is missing. Writes nothing. @throws INTERRUPTED, DISK */
+/** What is wrong is in the report, also that Nix is missing. @throws AirgapError INTERRUPTED */
 export async function doctor(options: DoctorOptions, context: Context): Promise<DoctorReport> {
-  const tempDir = await makeRunDir("doctor", context.tmpDir);
-  try {
-    const facts = await gatherFacts(options, tempDir, context);
-    const checks = judgeSite(facts);
-    const isBad = checks.some(({ state }) => state === "bad");
-    return {
-      format: "nix-airgap-doctor",
-      exit: facts.nix === null ? EXIT.nix : isBad ? EXIT.trust : EXIT.yes,
-      checks,
-      tools: { nix: facts.nix?.version ?? null, nixAirgap: VERSION, node: facts.node },
-    };
-  } finally {
-    await removeTree(tempDir);
-  }
+  const facts = await gatherFacts(options, context);
+  const checks = judge(facts);
+  const { nix, node } = facts;
+  return {
+    format: "nix-airgap-doctor",
+    exit: exitOfChecks(checks, facts),
+    checks,
+    tools: { nix: nix.kind === "usable" ? nix.versionLine : null, nixAirgap: VERSION, node },
+  };
 }

@@ -6,6 +6,7 @@ import { Writable } from "node:stream";
 import { beforeAll, describe, expect, it } from "vitest";
 import { runMain } from "../../src/cli/run.js";
 import {
+  validateDoctorReport,
   validateErrorReport,
   validateInspectReport,
   validateKeygenReport,
@@ -148,6 +149,38 @@ describe("an error", () => {
     const system = (code: string) => Object.assign(new Error(code), { code, syscall: "write" });
     expect(await outcome(system("ENOSPC"))).toBe(22);
     expect(await outcome(system("EPIPE"))).toBe(0);
+  });
+});
+
+describe("doctor", () => {
+  const site = () => ["doctor", "--state", join(dir, "site"), "--policy", join(dir, "policy.json")];
+
+  it("is one document with --json, with the exit code of the worst", async () => {
+    mkdirSync(join(dir, "site"), { recursive: true, mode: 0o755 });
+    file("policy.json", "{}", 0o666);
+    const { code, stdout } = await run([...site(), "--json"]);
+    const report: unknown = JSON.parse(stdout);
+    expect(validateDoctorReport(report)).toBe(true);
+    expect(report).toMatchObject({ exit: 12, tools: { nix: expect.stringMatching(/^nix \(/) } });
+    expect(code).toBe(12);
+  });
+
+  it("shows people the worst first, with what to do", async () => {
+    file("policy.json", "{}", 0o666);
+    const { code, stdout } = await run(site());
+    expect(code).toBe(12);
+    expect(stdout).toMatch(/^NOT FIT of 16 checks: \d+ bad, .*\(exit 12\)\nNix: nix \(/);
+    expect(stdout).toMatch(
+      /\n\nBAD +Who may change the policy\n {2}found: .*everyone may write it \(mode 0666\).*\n {2}why: .*\n {2}do: .*chmod 644/,
+    );
+    const labels = stdout.match(/^(BAD|WARN|UNKNOWN|ok)\b/gm) ?? [];
+    const order = ["BAD", "WARN", "UNKNOWN", "ok"];
+    expect(labels).toEqual([...labels].sort((a, b) => order.indexOf(a) - order.indexOf(b)));
+    expect(labels).toHaveLength(16);
+  });
+
+  it("takes nothing but options", async () => {
+    expect(await run(["doctor", "x"])).toMatchObject({ code: 2, stderr: expect.stringContaining('"x"') });
   });
 });
 

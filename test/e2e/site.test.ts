@@ -21,6 +21,9 @@ const GOLDEN = resolve(import.meta.dirname, "../../fixtures/golden");
 /** As an operator types it. */
 const GATEWAY = "sudo -n -u nix-airgap /usr/local/sbin/nix-airgap-site";
 
+/** Nix 2.8 has holes, and its daemon serves everybody. */
+const DOCTORED = ["nix-version bad"];
+
 const SCENARIO = `
 program="node $dir/nix-airgap.mjs"
 step init $program trust init policy.json --sha256 "$(sha256sum < policy.json | cut -c 1-64)"
@@ -161,10 +164,12 @@ describe.runIf(process.getuid?.() === 0)("a site's machine", () => {
     expect(step("gone").exit).toBe(1);
   });
 
-  it("is found good by doctor, but for what Nix's version says", () => {
-    expect(step("doctor").exit, step("doctor").out).toBe(0);
+  it("is found good by doctor, but for what Nix's version lets its users do", () => {
     const checks = json<DoctorReport>("doctor").checks.filter(({ state }) => state !== "ok");
-    expect(checks.map(({ id }) => id)).toEqual(["nix-version"]);
+    expect(
+      checks.map(({ id, state }) => `${id} ${state}`),
+      step("doctor").out,
+    ).toEqual(DOCTORED);
   });
 
   it("records who did it, and through whom", () => {

@@ -3,19 +3,23 @@ import { placeOf, placeOptions } from "../trust.js";
 
 export const doctorCommand = command({
   name: "doctor",
-  summary: "Check a site's machine: Nix, its settings, clock, policy, permissions",
+  summary: "Check how this site is set up",
   description:
-    "Looks at what a site rests on: Nix's version against its known holes, its settings (signatures, keys, users, sandbox), free space, the clock against the last time seen, the policy's end, who may write what. Says of each what was found, why it matters, and what to do. Writes nothing, needs no network. Exit 0 if nothing is bad, 12 if something is, 20 if Nix is missing.",
+    "Checks Nix's version against known holes, Nix's settings as its daemon has them, free space, the clock, the policy, and who may change what. Each check says what was found, why it matters, and what to do. Writes nothing, and needs no network. Run it as root, who may look everywhere. Exit 0 if nothing is bad, 12 if something is, 20 if Nix is missing or does not answer.",
   positional: { name: "", count: "none" },
   options: placeOptions,
   examples: [
-    { what: "On a site", command: "nix-airgap doctor" },
-    { what: "For a monitor", command: "nix-airgap doctor --json" },
+    { what: "Is this site fit to import and rebuild?", command: "nix-airgap doctor" },
+    {
+      what: "For monitoring, with state elsewhere",
+      command: "nix-airgap doctor --json --state /srv/nix-airgap",
+    },
   ],
   async run({ options }, { context }) {
     const { doctor } = await import("../../ops/doctor.js");
+    const { readSiteFacts } = await import("../../ops/doctor/site-facts.js");
     const { renderDoctor } = await import("../render/doctor.js");
-    const report = await doctor({ place: placeOf(options, context.cwd) }, context);
+    const report = await doctor(await readSiteFacts(placeOf(options, context.cwd)), context);
     return { report, render: () => renderDoctor(report) };
   },
 });

@@ -1,45 +1,47 @@
-/** A site's checks for people: what is bad first, good in one line each. */
-import type { DoctorCheck, DoctorReport } from "../../generated/types.js";
-import { block, counted, type Line } from "./text.js";
+/** The state of a site, for people: first what needs doing, the worst first, then what is well. */
+import type { DoctorCheck, DoctorReport, DoctorState } from "../../generated/types.js";
+import { block, counted, type Line, type Style } from "./text.js";
 
-const MARKS: Readonly<
-  Record<DoctorCheck["state"], { readonly mark: string; readonly style: "good" | "bad" | "warn" }>
-> = {
-  bad: { mark: "BAD", style: "bad" },
-  warn: { mark: "warn", style: "warn" },
-  unknown: { mark: "unknown", style: "warn" },
-  ok: { mark: "ok", style: "good" },
+const LABELS: Readonly<Record<DoctorState, { readonly text: string; readonly style: Style }>> = {
+  bad: { text: "BAD", style: "bad" },
+  warn: { text: "WARN", style: "warn" },
+  unknown: { text: "UNKNOWN", style: "warn" },
+  ok: { text: "ok", style: "good" },
 };
-const ORDER = ["bad", "warn", "unknown", "ok"] as const;
+const ORDER: readonly DoctorState[] = ["bad", "warn", "unknown", "ok"];
 const LABEL_WIDTH = "found".length;
+const TITLE_INDENT = "UNKNOWN".length + 2;
 
 export function renderDoctor({ checks, exit, tools }: DoctorReport): Line[] {
-  const of = (state: DoctorCheck["state"]) => checks.filter((check) => check.state === state);
-  const counts = ORDER.map((state) => [state, of(state).length] as const).filter(([, n]) => n > 0);
-  const summary = counts.map(([state, n]) => `${n} ${MARKS[state].mark}`).join(", ");
-  const title: Line =
-    exit === 0
-      ? { text: `NOTHING IS BAD: ${summary}`, style: "good" }
-      : {
-          text: `${counted(of("bad").length, "thing")} MUST BE MENDED: ${summary} (exit ${exit})`,
-          style: "bad",
-        };
+  const of = (state: DoctorState) => checks.filter((check) => check.state === state);
   return [
-    title,
-    "",
+    headline(checks, exit),
+    `Nix: ${tools.nix ?? "none that answers"}; nix-airgap ${tools.nixAirgap}; Node.js ${tools.node}`,
     ...ORDER.flatMap((state) => of(state).flatMap(renderCheck)),
-    "",
-    `Nix ${tools.nix ?? "missing"}, nix-airgap ${tools.nixAirgap}, Node.js ${tools.node}`,
   ];
 }
 
-function renderCheck({ title, state, found, why, advice }: DoctorCheck): Line[] {
-  const { mark, style } = MARKS[state];
-  if (advice === null) return [{ text: `${mark.padEnd(8)}${title}: ${found}`, style }];
-  return [
-    { text: `${mark.padEnd(8)}${title}`, style },
-    ...block("found", found, LABEL_WIDTH),
-    ...block("why", why, LABEL_WIDTH),
-    ...block("do", advice, LABEL_WIDTH),
-  ];
+function headline(checks: readonly DoctorCheck[], exit: number): Line {
+  const count = (state: DoctorState) => checks.filter((check) => check.state === state).length;
+  const open = [
+    [count("bad"), "bad"],
+    [count("warn"), "to look at"],
+    [count("unknown"), "unknown"],
+  ]
+    .filter(([number]) => number !== 0)
+    .map((part) => part.join(" "));
+  const sum = `of ${counted(checks.length, "check")}: ${open.join(", ")}`;
+  if (exit !== 0) return { text: `NOT FIT ${sum} (exit ${exit})`, style: "bad" };
+  if (open.length > 0) return { text: `NOTHING BAD ${sum}`, style: "warn" };
+  return { text: `FIT: all ${counted(checks.length, "check")} are well`, style: "good" };
+}
+
+function renderCheck({ state, title, found, why, advice }: DoctorCheck): Line[] {
+  const { text, style } = LABELS[state];
+  const line: Line = { text: `${text.padEnd(TITLE_INDENT)}${title}`, style };
+  const said = block("found", found, LABEL_WIDTH);
+  const todo = advice === null ? [] : block("do", advice, LABEL_WIDTH);
+  return state === "ok"
+    ? ["", line, ...said, ...todo]
+    : ["", line, ...said, ...block("why", why, LABEL_WIDTH), ...todo];
 }

@@ -1,37 +1,53 @@
-/** This machine's own settings of Nix, as its daemon has them: /etc/nix, and nothing of a user's. */
-import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+/**
+ * Nix as this machine's daemon runs it: the system's own settings, and nothing of the caller's environment or of a
+ * user's. Only asks what Nix is and how it is set; opens no store, writes nothing.
+ */
 import { fail } from "../../errors.js";
-import { withDiskErrors } from "../files.js";
-import { type NixContext, tryNix } from "./invoke.js";
+import { invokeNix, type NixContext, tryNix } from "./invoke.js";
+import { type NixSettings, parseSettings } from "./settings.js";
+import { findSiteNix, SYSTEM_PATH } from "./site.js";
 
-/** Values by name: lists as lists of words, switches as booleans. */
-export type NixSettings = ReadonlyMap<string, unknown>;
+export interface MachineNixOptions {
+  /** Where to look for Nix. */
+  readonly path: string | undefined;
+  /** The folder with nix.conf; default: the one that was compiled in, `/etc/nix` but for odd builds. */
+  readonly confDir: string | undefined;
+  readonly signal: AbortSignal;
+}
 
-/** `dir`: a folder of this run's own. `configDir`: where nix.conf lies, if not /etc/nix. @throws NIX_FAILED, DISK */
-export async function machineSettings(
-  { binDir, signal, report, cwd }: Pick<NixContext, "binDir" | "signal" | "report" | "cwd">,
-  dir: string,
-  configDir?: string,
-): Promise<NixSettings> {
-  const home = join(dir, "machine-home");
-  await withDiskErrors(home, () => mkdir(home, { recursive: true }));
+/** Nix's own name for a home that is not there: nothing is read from it, nor written. */
+const NO_HOME = "/homeless-shelter";
+
+/** @throws AirgapError NIX_MISSING, NIX_UNSAFE, DISK */
+export async function machineNix({ path, confDir, signal }: MachineNixOptions): Promise<NixContext> {
   const env = {
-    PATH: "/usr/bin:/bin",
-    HOME: home,
-    XDG_CONFIG_HOME: home,
-    XDG_CONFIG_DIRS: home,
+    PATH: SYSTEM_PATH,
+    HOME: NO_HOME,
+    XDG_CACHE_HOME: `${NO_HOME}/cache`,
+    XDG_CONFIG_HOME: `${NO_HOME}/config`,
+    XDG_CONFIG_DIRS: `${NO_HOME}/config`,
+    XDG_DATA_HOME: `${NO_HOME}/data`,
+    XDG_STATE_HOME: `${NO_HOME}/state`,
     NIX_USER_CONF_FILES: "",
-    ...(configDir === undefined ? {} : { NIX_CONF_DIR: configDir }),
+    ...(confDir === undefined ? {} : { NIX_CONF_DIR: confDir }),
+    LANG: "C.UTF-8",
   };
-  const nix: NixContext = { binDir, env, options: {}, cwd, signal, report };
-  // The second is how newer versions call it.
-  for (const command of [["show-config"], ["config", "show"]]) {
-    const { ok, stdout } = await tryNix(nix, "nix", [...command, "--json"]);
-    if (!ok) continue;
-    // Numbers of 64 bits are in it, which no strict reader of ours takes; none of them is asked for.
-    const settings = JSON.parse(stdout) as Record<string, { readonly value?: unknown }>;
-    return new Map(Object.entries(settings).map(([name, { value }]) => [name, value]));
-  }
-  return fail("NIX_FAILED", { subject: "nix show-config", expected: "its settings as JSON" });
+  return { binDir: await findSiteNix(path), env, options: {}, cwd: "/", signal, report: () => {} };
+}
+
+/** What `nix --version` prints, whole: the number alone does not tell Nix from Lix. @throws AirgapError NIX_FAILED */
+export async function versionLine(nix: NixContext): Promise<string> {
+  // Nix reads its settings before anything else, and says nothing at all where it refuses them.
+  const env = { NIX_CONF_DIR: NO_HOME };
+  return (await invokeNix(nix, "nix", ["--version"], { env })).trim();
+}
+
+/** @throws AirgapError NIX_FAILED, also for a nix.conf that Nix refuses */
+export async function effectiveSettings(nix: NixContext): Promise<NixSettings> {
+  const current = await tryNix(nix, "nix", ["config", "show", "--json"]);
+  if (current.ok) return parseSettings(current.stdout);
+  // Before 2.20 the command had another name.
+  if (current.message.includes("is not a recognised command"))
+    return parseSettings(await invokeNix(nix, "nix", ["show-config", "--json"]));
+  return fail("NIX_FAILED", { subject: "nix config show", actual: current.message || "no message" });
 }

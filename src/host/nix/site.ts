@@ -11,7 +11,7 @@ import { findNix, type NixContext } from "./invoke.js";
 import { buildUsersOption } from "./packer.js";
 
 /** The folders that a fresh shell of any system has: what Nix itself starts (tar, a builder's shell) lies there. */
-const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+export const SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /** Where installers put Nix, for a PATH that lacks it. */
 const USUAL_PLACES = "/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin:/usr/local/bin:/usr/bin";
 
@@ -26,7 +26,7 @@ export interface SiteNixOptions {
 
 /** @throws AirgapError NIX_MISSING, DISK, NO_SPACE */
 export async function siteNix({ dir, path, signal, report }: SiteNixOptions): Promise<NixContext> {
-  const binDir = await findNix([path ?? "", USUAL_PLACES].filter((part) => part !== "").join(":"));
+  const binDir = await findSiteNix(path);
   const folder = (name: string) => join(dir, name);
   const options = {
     substituters: "",
@@ -57,6 +57,11 @@ export async function siteNix({ dir, path, signal, report }: SiteNixOptions): Pr
     LANG: "C.UTF-8",
   };
   return { binDir, env, options, cwd: dir, signal, report };
+}
+
+/** The folder with `nix`: of `path`, else where installers put it. @throws AirgapError NIX_MISSING, NIX_UNSAFE, DISK */
+export function findSiteNix(path: string | undefined): Promise<string> {
+  return findNix([path ?? "", USUAL_PLACES].filter((part) => part !== "").join(":"));
 }
 
 /**

@@ -1,102 +1,159 @@
-/** What there is to know about a site: Nix and its settings, disks, clock, policy, permissions. Only looks. */
-import { stat } from "node:fs/promises";
-import { delimiter, isAbsolute, join } from "node:path";
-import { AirgapError } from "../../errors.js";
-import { errorCode, exists, fileSystemOf } from "../../host/files.js";
-import { version } from "../../host/nix/index.js";
-import { machineSettings } from "../../host/nix/machine.js";
-import { siteNix } from "../../host/nix/site.js";
-import { formatPublicKey } from "../../nix/signature.js";
-import { timeOf } from "../../time.js";
+/** What a site is like: everything that doctor judges, gathered without writing and without a network. Judges nothing. */
+import { dirname, join, resolve } from "node:path";
+import { AirgapError, type Code } from "../../errors.js";
+import { fileSystemOf } from "../../host/files.js";
+import { effectiveSettings, machineNix, versionLine } from "../../host/nix/machine.js";
+import type { NixSettings } from "../../host/nix/settings.js";
+import { SYSTEM_PATH } from "../../host/nix/site.js";
+import { findProgram, type PathFacts, pathFacts } from "../../host/permissions.js";
+import { formatTime } from "../../time.js";
 import type { Context } from "../context.js";
-import { importKeyPath, readImportKey } from "../import-key.js";
-import { openSite, type SitePlace } from "../site.js";
-import type { FileFacts, SiteFacts } from "./judge.js";
 
-/** `tempDir`: of this run's own. @throws INTERRUPTED, DISK where not even that can be written */
-export async function gatherFacts(
-  { place, nixConfDir }: { readonly place: SitePlace; readonly nixConfDir?: string },
-  tempDir: string,
-  context: Context,
-): Promise<SiteFacts> {
-  const { policyPath, stateDir } = place;
-  const [policyFile, stateFile, stateFolder, keyFile] = await Promise.all(
-    [policyPath, join(stateDir, "state.json"), stateDir, importKeyPath(place)].map(fileFacts),
-  );
+export interface DoctorOptions {
+  /** The site's state folder. */
+  readonly stateDir: string;
+  /** The site's policy file. */
+  readonly policyPath: string;
+  /** What the state folder says; null where there is none. `lastSeen`: YYYY-MM-DDThh:mm:ssZ. */
+  readonly state: StateFacts | null;
+  /** Why policy or state cannot be used, where that is so. */
+  readonly problem?: string;
+  /** The policy in force; null where there is none. `expires`: YYYY-MM-DDThh:mm:ssZ. */
+  readonly policy: PolicyFacts | null;
+  /** Public half of the import key that the site keeps, `name:base64`; null where it keeps none. */
+  readonly importKey: string | null;
+  /** File with its secret half; null where the site keeps none. */
+  readonly importKeyPath: string | null;
+  /** The folder with nix.conf; default: Nix's own, /etc/nix. */
+  readonly nixConfDir?: string;
+}
+
+export interface StateFacts {
+  readonly lastSeen: string | null;
+  /** By so much the clock may be behind. */
+  readonly clockDriftSeconds?: number;
+}
+
+export interface PolicyFacts {
+  readonly version: number;
+  readonly sha256: string;
+  readonly expires: string | null;
+}
+
+export interface Failure {
+  readonly code: Code;
+  readonly message: string;
+}
+
+export type NixFacts =
+  | { readonly kind: "unusable"; readonly failure: Failure }
+  | {
+      readonly kind: "usable";
+      readonly versionLine: string;
+      readonly settings: NixSettings | Failure;
+    };
+
+/** A file or folder, and the folder that it lies in: who may write that may replace it. */
+export interface Place {
+  readonly path: string;
+  readonly itself: PathFacts;
+  readonly parent: PathFacts;
+}
+
+export interface Space {
+  readonly path: string;
+  /** Null where it could not be asked. */
+  readonly free: { readonly bytes: number; readonly files: number | null } | null;
+}
+
+export interface DoctorFacts {
+  readonly nix: NixFacts;
+  /** Users other than root may reach the store by it. */
+  readonly hasDaemon: boolean;
+  readonly nixConf: Place;
+  /** Other files with settings that the daemon would read too. */
+  readonly otherConfs: readonly Place[];
+  readonly store: Space;
+  readonly stateSpace: Space;
+  /** YYYY-MM-DDThh:mm:ssZ */
+  readonly now: string;
+  readonly state: DoctorOptions["state"];
+  readonly policy: PolicyFacts | null;
+  readonly problem: string | null;
+  readonly importKey: string | null;
+  readonly policyFile: Place;
+  readonly stateFolder: Place;
+  readonly importKeyFile: Place | null;
+  /** Who asks; null where the system has no users. */
+  readonly uid: number | null;
+  /** Such as 20.19.1. */
+  readonly node: string;
+  readonly sshKeygen: string | null;
+}
+
+const STORE_DIR = "/nix/store";
+const DAEMON_SOCKET = "/nix/var/nix/daemon-socket/socket";
+const NIX_CONF_DIR = "/etc/nix";
+/** The daemon is a process of root's, and reads root's own settings after the system's. */
+const OTHER_CONFS = ["/etc/xdg/nix/nix.conf", "/root/.config/nix/nix.conf"];
+
+/** @throws AirgapError INTERRUPTED */
+export async function gatherFacts(options: DoctorOptions, context: Context): Promise<DoctorFacts> {
+  const absolute = (path: string) => resolve(context.cwd, path);
+  const confDir = options.nixConfDir === undefined ? undefined : absolute(options.nixConfDir);
+  const stateDir = absolute(options.stateDir);
+  const path = context.env["PATH"];
   return {
-    now: timeOf(context.now()),
+    nix: await nixFacts(confDir, context),
+    hasDaemon: (await pathFacts(DAEMON_SOCKET)).kind !== "missing",
+    nixConf: await place(join(confDir ?? NIX_CONF_DIR, "nix.conf")),
+    otherConfs: await Promise.all(OTHER_CONFS.map(place)),
+    store: await space(STORE_DIR),
+    stateSpace: await space(stateDir),
+    now: formatTime(Math.floor(context.now().getTime() / 1000)),
+    state: options.state,
+    policy: options.policy,
+    problem: options.problem ?? null,
+    importKey: options.importKey,
+    policyFile: await place(absolute(options.policyPath)),
+    stateFolder: await place(stateDir),
+    importKeyFile: options.importKeyPath === null ? null : await place(absolute(options.importKeyPath)),
+    uid: process.geteuid?.() ?? null,
     node: process.versions.node,
-    nix: await nixFacts(tempDir, nixConfDir, context),
-    space: await Promise.all(
-      [
-        { what: "store", path: "/nix/store" },
-        { what: "state", path: stateDir },
-      ].map(async (disk) => ({ ...disk, freeBytes: (await fileSystemOf(disk.path)).freeBytes })),
-    ),
-    site: await siteFacts(place),
-    importKey: await publicImportKey(place),
-    files: [policyFile, stateFile, stateFolder].filter((file) => file !== null && file !== undefined),
-    importKeyFile: keyFile ?? null,
-    sshKeygen: await isOnPath("ssh-keygen", context.env["PATH"] ?? ""),
+    sshKeygen: await findProgram("ssh-keygen", path === undefined ? SYSTEM_PATH : `${path}:${SYSTEM_PATH}`),
   };
 }
 
-async function nixFacts(
-  tempDir: string,
-  nixConfDir: string | undefined,
-  { env, signal, report }: Context,
-): Promise<SiteFacts["nix"]> {
+async function nixFacts(confDir: string | undefined, { env, signal }: Context): Promise<NixFacts> {
+  const found = await orFailure(async () => {
+    const nix = await machineNix({ path: env["PATH"], confDir, signal });
+    return { nix, line: await versionLine(nix) };
+  });
+  if ("code" in found) return { kind: "unusable", failure: found };
+  const settings = await orFailure(() => effectiveSettings(found.nix));
+  return { kind: "usable", versionLine: found.line, settings };
+}
+
+/** What keeps Nix from answering is a fact like others. */
+const NO_ANSWER: readonly Code[] = ["NIX_MISSING", "NIX_UNSAFE", "NIX_FAILED", "DISK", "NO_SPACE"];
+
+async function orFailure<T>(ask: () => Promise<T>): Promise<T | Failure> {
   try {
-    const nix = await siteNix({ dir: join(tempDir, "nix"), path: env["PATH"], signal, report });
-    const settings = await machineSettings(nix, tempDir, nixConfDir).catch(orNull("NIX_FAILED"));
-    return { version: await version(nix), settings };
+    return await ask();
   } catch (error) {
-    return orNull("NIX_MISSING", "NIX_UNSAFE", "NIX_FAILED")(error);
+    if (!(error instanceof AirgapError && NO_ANSWER.includes(error.code))) throw error;
+    return { code: error.code, message: error.message };
   }
 }
 
-async function siteFacts(place: SitePlace): Promise<SiteFacts["site"]> {
-  if (!(await exists(place.policyPath)) && !(await exists(place.stateDir))) return null;
-  try {
-    const { policy, state } = await openSite(place);
-    const { version, expires, limits } = policy.document;
-    const { clockDriftSeconds } = limits;
-    return { lastSeen: state.lastSeen, policy: { version, expires }, clockDriftSeconds, problem: null };
-  } catch (error) {
-    if (!(error instanceof AirgapError)) throw error;
-    return { lastSeen: null, policy: null, clockDriftSeconds: 0, problem: `${error.code}: ${error.message}` };
-  }
+async function place(path: string): Promise<Place> {
+  return { path, itself: await pathFacts(path), parent: await pathFacts(dirname(path)) };
 }
 
-async function publicImportKey(place: SitePlace): Promise<string | null | undefined> {
-  try {
-    const key = await readImportKey(place);
-    return key === null ? null : formatPublicKey(key.publicKey);
-  } catch (error) {
-    return orNull("DISK", "KEY_INVALID")(error) ?? undefined;
-  }
-}
-
-async function fileFacts(path: string): Promise<FileFacts | null> {
-  try {
-    const { uid, mode } = await stat(path);
-    return { path, uid, mode: mode & 0o7777 };
-  } catch (error) {
-    if (["ENOENT", "ENOTDIR", "EACCES"].includes(errorCode(error))) return null;
-    throw error;
-  }
-}
-
-async function isOnPath(program: string, path: string): Promise<boolean> {
-  const folders = path.split(delimiter).filter((dir) => isAbsolute(dir));
-  const found = await Promise.all(folders.map((dir) => fileFacts(join(dir, program))));
-  return found.some((file) => file !== null && (file.mode & 0o111) !== 0);
-}
-
-/** These are answers too. */
-function orNull(...codes: readonly AirgapError["code"][]): (error: unknown) => null {
-  return (error) => {
-    if (error instanceof AirgapError && codes.includes(error.code)) return null;
-    throw error;
-  };
+async function space(path: string): Promise<Space> {
+  const free = await orFailure(async () => {
+    const { freeBytes, freeFiles } = await fileSystemOf(path);
+    return { bytes: freeBytes, files: freeFiles };
+  });
+  return { path, free: "code" in free ? null : free };
 }

@@ -1,0 +1,46 @@
+/** Nix's version numbers, and telling Nix from those that descend from it. What a version means is for others. */
+
+/** A release of Nix itself: `line` is "2.28", `patch` 6 for 2.28.6. */
+export interface NixVersion {
+  readonly line: string;
+  readonly major: number;
+  readonly minor: number;
+  readonly patch: number;
+}
+
+/** The first line that Lix numbers: its 2.90 is no later Nix. */
+const FIRST_LIX_MINOR = 90;
+
+/**
+ * Parses `2.28.6`, or `2.3` for 2.3.0. Null for anything else: a pre-release (`2.34.8pre20260501_abcdef0`) may lack
+ * what the release has, and numbers from 2.90 on are those of Lix.
+ */
+export function parseNixVersion(text: string): NixVersion | null {
+  const [, major, minor, patch] =
+    /^(0|[1-9]\d{0,5})\.(0|[1-9]\d{0,5})(?:\.(0|[1-9]\d{0,5}))?$/.exec(text) ?? [];
+  if (major === undefined || minor === undefined) return null;
+  if (major === "2" && Number(minor) >= FIRST_LIX_MINOR) return null;
+  return {
+    line: `${major}.${minor}`,
+    major: Number(major),
+    minor: Number(minor),
+    patch: Number(patch ?? 0),
+  };
+}
+
+/** Negative where `a` is the earlier release. */
+export function compareNixVersions(a: NixVersion, b: NixVersion): number {
+  return a.major - b.major || a.minor - b.minor || a.patch - b.patch;
+}
+
+export interface VersionLine {
+  /** "Nix", "Lix, like Nix", "Determinate Nix 3.6.7", … */
+  readonly implementation: string;
+  readonly version: string;
+}
+
+/** What `nix --version` prints: `nix (Nix) 2.8.0`. Null for another form. */
+export function parseVersionLine(text: string): VersionLine | null {
+  const [, implementation, version] = /^nix \(([^()\n]+)\) (\S+)\n?$/.exec(text) ?? [];
+  return implementation === undefined || version === undefined ? null : { implementation, version };
+}

@@ -1,0 +1,51 @@
+import { describe, expect, it } from "vitest";
+import { parseSettings } from "../../../src/host/nix/settings.js";
+
+const NONE = {
+  requireSigs: null,
+  trustedPublicKeys: null,
+  secretKeyFiles: null,
+  trustedUsers: null,
+  allowedUsers: null,
+  sandbox: null,
+  sandboxFallback: null,
+  substitute: null,
+  substituters: null,
+};
+
+describe("Nix's settings", () => {
+  it("are read from their values", () => {
+    const text = JSON.stringify({
+      "require-sigs": { value: false, defaultValue: true },
+      "trusted-users": { value: ["root", "@wheel"] },
+      sandbox: { value: "relaxed" },
+      "sandbox-fallback": { value: true },
+      substituters: { value: [] },
+    });
+    expect(parseSettings(text)).toEqual({
+      ...NONE,
+      requireSigs: false,
+      trustedUsers: ["root", "@wheel"],
+      sandbox: "relaxed",
+      sandboxFallback: true,
+      substituters: [],
+    });
+  });
+
+  it("are null where they are missing, or of another kind", () => {
+    expect(parseSettings("{}")).toEqual(NONE);
+    const text = JSON.stringify({
+      "require-sigs": { value: "true" },
+      "trusted-users": { value: "root" },
+      "allowed-users": { value: ["*", 1] },
+      sandbox: { value: "maybe" },
+      substitute: true,
+      substituters: null,
+    });
+    expect(parseSettings(text)).toEqual(NONE);
+  });
+
+  it.each(["", "[]", "null", "sandbox = true"])("are not %j", (text) => {
+    expect(() => parseSettings(text)).toThrow(expect.objectContaining({ code: "NIX_FAILED" }));
+  });
+});
