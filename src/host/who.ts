@@ -1,4 +1,5 @@
 /** Who runs this, and where: for records. Names are what the system says, or numbers where it says nothing. */
+import { readFile } from "node:fs/promises";
 import { hostname, userInfo } from "node:os";
 
 export interface Who {
@@ -17,6 +18,14 @@ export function whoRuns(env: Readonly<Record<string, string | undefined>>): Who 
 /** The Node.js that runs this. */
 export function nodePath(): string {
   return process.execPath;
+}
+
+/** Null where this machine's list of accounts has none of that name. */
+export async function accountId(name: string): Promise<number | null> {
+  const accounts = await readFile("/etc/passwd", "utf8").catch(() => "");
+  const fields = accounts.split("\n").map((line) => line.split(":"));
+  const uid = fields.find(([account]) => account === name)?.[2];
+  return uid === undefined || !/^\d+$/.test(uid) ? null : Number(uid);
 }
 
 /** A user id may have no name, as in many containers. */

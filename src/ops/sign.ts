@@ -4,6 +4,7 @@
  * whoever wants that runs verify.
  */
 import { basename, dirname, join, resolve } from "node:path";
+import { shellCommand } from "../bundle/site-commands.js";
 import { AirgapError, EXIT, exitOf, type Finding, fail } from "../errors.js";
 import type { SignReport, SignSummary } from "../generated/types.js";
 import { exists, removeTree, writeFileAtomic } from "../host/files.js";
@@ -158,20 +159,25 @@ function open(subject: Subject, { policy }: SignOptions, file?: ApprovalFile) {
   return { openFindings: reportedFindings(openFindings(subject, policy, file === undefined ? [] : [file])) };
 }
 
-/** How the programs that people have sign what was prepared, and how it comes back. */
+/** How the programs that people have sign what was prepared, and how it comes back: to be typed as it stands, but for KEY. */
 function nextCommands({ thing }: Subject, prepared: string): string[] {
+  const attach = (file: string) =>
+    `nix-airgap sign ${shellCommand([thing.path])} --attach ${shellCommand([file])} --public-key KEY`;
+  const file = shellCommand([prepared]);
+  const signature = `${prepared}.sig`;
+  const out = shellCommand([signature]);
   if (prepared.endsWith(".json")) {
     const bundle = prepared.replace(/\.json$/, ".sigstore.json");
     return [
-      `cosign attest-blob --key KEY --statement ${prepared} --bundle ${bundle} --tlog-upload=false --use-signing-config=false`,
-      `nix-airgap sign ${thing.path} --attach ${bundle} --public-key KEY`,
+      `cosign attest-blob --key KEY --statement ${file} --bundle ${shellCommand([bundle])} --tlog-upload=false --use-signing-config=false`,
+      attach(bundle),
     ];
   }
   return [
-    `a token, Ed25519:  pkcs11-tool --sign --mechanism EDDSA --input-file ${prepared} --output-file ${prepared}.sig`,
-    `a token, P-256:    openssl dgst -sha256 -binary ${prepared} > digest && pkcs11-tool --sign --mechanism ECDSA --input-file digest --output-file ${prepared}.sig`,
-    `OpenSSH:           ssh-keygen -Y sign -n nix-airgap -f KEY ${prepared}`,
-    `then:              nix-airgap sign ${thing.path} --attach ${prepared}.sig --public-key KEY`,
+    `a token, Ed25519:  pkcs11-tool --sign --mechanism EDDSA --input-file ${file} --output-file ${out}`,
+    `a token, P-256:    openssl dgst -sha256 -binary ${file} > digest && pkcs11-tool --sign --mechanism ECDSA --input-file digest --output-file ${out}`,
+    `OpenSSH:           ssh-keygen -Y sign -n nix-airgap -f KEY ${file}`,
+    `then:              ${attach(signature)}`,
   ];
 }
 

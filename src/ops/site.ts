@@ -22,6 +22,9 @@ import {
 } from "../trust/site-state.js";
 import type { Context } from "./context.js";
 
+/** Owns key, state and policy, and restores for operators, unless trust install is told another. */
+export const SERVICE_ACCOUNT = "nix-airgap";
+
 export interface SitePlace {
   readonly policyPath: string;
   readonly stateDir: string;

@@ -158,7 +158,8 @@ function* entryProblems(entry: PolicyKey, signer: PolicySigner, policy: PolicyDo
     const { kind, touch, pin } = roleOf(policy, role);
     if (kind !== signer.kind)
       yield problem(`role ${role}: held by a ${kind}`, `${signer.id}, a ${signer.kind}`);
-    if ((touch || pin) && !/^sk-/.test(entry.publicKey)) {
+    // A revoked one stays listed, from before the role asked for it.
+    if ((touch || pin) && entry.revoked === null && !/^sk-/.test(entry.publicKey)) {
       yield problem(
         `role ${role}: a FIDO key (sk-…), since it asks for touch or PIN`,
         `a key of ${signer.id}`,

@@ -13,7 +13,7 @@ import { type DoctorOptions, doctor } from "../../src/ops/doctor.js";
 import { nodeContext } from "../../src/ops/node-context.js";
 import { formatState, newState } from "../../src/trust/site-state.js";
 import { tempDir, testContext } from "../support/bundle.js";
-import { NOW, policyBytes, policyDocument, readPolicy } from "../support/people.js";
+import { changedPolicy, firstPolicy, person, policyBytes } from "../support/people.js";
 
 const IMPORT_KEY = "site-1:aW1wb3J0IGtleSBvZiB0aGUgc2l0ZSwgMzIgYnl0ZXM=";
 const OTHER_KEY = "cache.nixos.org-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=";
@@ -61,6 +61,7 @@ const GOOD: DoctorFacts = {
   stateFolder: place("/var/lib/nix-airgap", there("folder", 0o755)),
   importKeyFile: place("/var/lib/nix-airgap/import.sec", there("file", 0o600)),
   uid: 0,
+  serviceUid: null,
   node: "24.1.0",
   sshKeygen: "/usr/bin/ssh-keygen",
 };
@@ -453,6 +454,13 @@ describe("judging", () => {
     ],
     [
       "state-folder",
+      "ok",
+      "that of the account that restores for operators",
+      { stateFolder: place("/v", there("folder", 0o755, 999)), uid: 1000, serviceUid: 999 },
+      /owner 999/,
+    ],
+    [
+      "state-folder",
       "bad",
       "another's",
       { stateFolder: place("/v", there("folder", 0o700, 7)), uid: 8 },
@@ -704,6 +712,9 @@ describe("on this machine", () => {
 });
 
 describe("what policy, state and import key say", () => {
+  const NOW = "2026-05-31T00:00:00Z";
+  const policy = firstPolicy([person("ada", ["policy", "qa"])], { approvals: [{ persons: 1, role: "qa" }] });
+  const bytes = policyBytes(policy, () => {});
   const place = () => {
     const dir = tempDir();
     return { policyPath: join(dir, "policy.json"), stateDir: join(dir, "state") };
@@ -717,10 +728,10 @@ describe("what policy, state and import key say", () => {
     const { policyPath, stateDir } = place();
     mkdirSync(stateDir);
     expect((await readSiteFacts({ policyPath, stateDir })).problem).toContain("POLICY_MISSING");
-    writeFileSync(policyPath, policyBytes(policyDocument()));
+    writeFileSync(policyPath, bytes);
     expect((await readSiteFacts({ policyPath, stateDir })).problem).toContain("STATE_MISSING");
-    const { reference } = readPolicy((policy) => {
-      policy.name = "another";
+    const { reference } = changedPolicy(policy, (document) => {
+      document.name = "another";
     });
     writeFileSync(join(stateDir, "state.json"), formatState(newState(reference, NOW)));
     const facts = await readSiteFacts({ policyPath, stateDir });
@@ -732,8 +743,8 @@ describe("what policy, state and import key say", () => {
   it("is what was pinned", async () => {
     const { policyPath, stateDir } = place();
     mkdirSync(stateDir);
-    writeFileSync(policyPath, policyBytes(policyDocument()));
-    writeFileSync(join(stateDir, "state.json"), formatState(newState(readPolicy().reference, NOW)));
+    writeFileSync(policyPath, bytes);
+    writeFileSync(join(stateDir, "state.json"), formatState(newState(policy.reference, NOW)));
     const facts = await readSiteFacts({ policyPath, stateDir });
     expect(facts).toMatchObject({ state: { lastSeen: NOW, clockDriftSeconds: 300 }, policy: { version: 1 } });
   });

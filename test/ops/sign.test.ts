@@ -1,4 +1,5 @@
-import { readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { setApprovals } from "../../src/bundle/set-approvals.js";
@@ -15,6 +16,12 @@ const check = (bundle: string, ...keys: SecretKey[]) =>
   verify(bundle, { trust: trusting(...keys), documentOnly: false, allowExtra: false }, testContext());
 const bytesOf = (bundle: string) =>
   bundle.endsWith(".tar") ? new Map([["tar", readFileSync(bundle)]]) : readTree(bundle);
+
+const mkdirIn = (bundle: string, name: string) => {
+  const folder = join(dirname(bundle), name);
+  mkdirSync(folder);
+  return folder;
+};
 
 describe.each(["directory", "tar"] as const)("sign of a %s", (form) => {
   it("makes an unsigned bundle one that verifies by that key", async () => {
@@ -79,6 +86,30 @@ describe.each(["directory", "tar"] as const)("sign of a %s", (form) => {
     });
     expect(bytesOf(bundle)).toEqual(before);
   });
+});
+
+describe("sign prepares", () => {
+  it.each(["to sign.bin", "it's.json"])(
+    "%j, and says how it is signed, in words for a shell",
+    async (name) => {
+      const bundle = await writeBundle(makeRelease());
+      const out = join(mkdirIn(bundle, "on its way"), name);
+      const report = await sign(
+        bundle,
+        { ...options, means: { kind: "prepare", out, key: null } },
+        testContext(),
+      );
+      expect(report.next.length).toBeGreaterThan(1);
+      for (const command of report.next) {
+        const words = execFileSync(
+          "sh",
+          ["-c", `set -- ${command.replace(/^.*: +| > digest .*/g, "")}; printf '%s\\n' "$@"`],
+          { encoding: "utf8" },
+        );
+        expect(words.split("\n")).toContainEqual(expect.stringContaining(out.replace(/\.json$/, "")));
+      }
+    },
+  );
 });
 
 describe("sign refuses", () => {

@@ -1,171 +1,140 @@
-/** People with keys of several kinds, a policy that names them, and their approvals, for tests of what a policy says. */
+/** People and machines with keys, the policies that name them, and what they sign: a site's trust in a few lines. */
 import { generateKeyPairSync } from "node:crypto";
 import { formatJson } from "../../src/canonical-json.js";
-import type { Policy as PolicyDocument } from "../../src/generated/types.js";
+import type { Policy as PolicyDocument, Statement } from "../../src/generated/types.js";
 import { generateSecretKey } from "../../src/nix/signature.js";
-import { approvalFile, checkApprovals, makeApproval, type ValidApproval } from "../../src/trust/approval.js";
+import { type ApprovalFile, approvalFile } from "../../src/trust/approval.js";
 import { preAuthEncoding } from "../../src/trust/dsse.js";
-import { formatVerificationKey, parseVerificationKey, type VerificationKey } from "../../src/trust/keys.js";
-import { type Policy, parsePolicy, verificationKeys } from "../../src/trust/policy.js";
-import { parseSigningKey, type SigningKey, signingKey } from "../../src/trust/signing.js";
-import {
-  bundleStatement,
-  formatStatement,
-  machineStatement,
-  type PersonalWord,
-} from "../../src/trust/statement.js";
-import { sampleDocument } from "./document.js";
+import { parseVerificationKey, SSH_NAMESPACE, type VerificationKey } from "../../src/trust/keys.js";
+import { type Policy, parsePolicy } from "../../src/trust/policy.js";
+import { type DraftOptions, type DraftSigner, draftPolicy } from "../../src/trust/policy-draft.js";
+import { parseSigningKey, type SigningKey, signingKey, signMessage } from "../../src/trust/signing.js";
+import { formatStatement, type PersonalWord } from "../../src/trust/statement.js";
 import { makeFidoKey } from "./fido.js";
 
-const seeded = (name: string, byte: number) => signingKey(generateSecretKey(name, Buffer.alloc(32, byte)));
-const p256 = (): SigningKey =>
-  parseSigningKey(
-    generateKeyPairSync("ec", { namedCurve: "P-256" })
-      .privateKey.export({ format: "pem", type: "pkcs8" })
-      .toString(),
-    "p256",
-  );
+/** When the policies of tests are made. */
+export const DRAFTED = "2026-01-01T00:00:00Z";
+/** When people sign. */
+export const SIGNED = "2026-02-01T09:00:00Z";
 
-export const packer = seeded("packer-1", 1);
-export const ada = seeded("ada-1", 2);
-export const adasOther = seeded("ada-2", 3);
-export const bo = p256();
-export const eve = seeded("eve-1", 9);
-export const fido = makeFidoKey("sk-ssh-ed25519@openssh.com");
-export const fidoKey: VerificationKey = parseVerificationKey(fido.publicLine, "cleo");
-
-export const document = sampleDocument();
-export const SHA = "ab".repeat(32);
-export const NOW = "2026-11-25T12:00:00Z";
-
-const key = (verification: VerificationKey, roles: string[]) => ({
-  publicKey: formatVerificationKey(verification).trimEnd(),
-  revoked: null,
-  roles,
-  scheme: verification.scheme,
-  validFrom: null,
-  validUntil: null,
-});
-
-/** Ada (two keys) in qa, Bo in release, Cleo with a FIDO key in security; Ada and Bo sign policies; Bo authorizes a way back. */
-export function policyDocument(change: (policy: PolicyDocument) => unknown = () => {}): PolicyDocument {
-  const policy: PolicyDocument = {
-    builderKeys: [],
-    created: "2026-01-01T00:00:00Z",
-    expires: null,
-    flakeLocks: null,
-    format: "nix-airgap-policy",
-    formatVersion: "1.0",
-    limits: { clockDriftSeconds: 300, maxNarBytes: null, maxPaths: null },
-    name: "test",
-    policySigners: { persons: 2 },
-    previous: null,
-    products: [
-      {
-        approvals: [
-          { persons: 1, role: "packer" },
-          { persons: 1, role: "qa" },
-          { persons: 1, role: "release" },
-        ],
-        maxAgeDays: null,
-        minSequence: 0,
-        persons: 2,
-        product: document.product,
-        requiredDocuments: [],
-      },
-    ],
-    roles: [
-      { kind: "machine", pin: false, role: "packer", touch: false },
-      { kind: "person", pin: false, role: "qa", touch: false },
-      { kind: "person", pin: false, role: "release", touch: false },
-      { kind: "person", pin: true, role: "security", touch: true },
-    ],
-    rollback: { persons: 1 },
-    signers: [
-      {
-        id: "ada@example.org",
-        keys: [key(ada.publicKey, ["policy", "qa"]), key(adasOther.publicKey, ["qa", "release"])],
-        kind: "person",
-        name: "Ada Example",
-      },
-      {
-        id: "bo@example.org",
-        keys: [key(bo.publicKey, ["policy", "release", "rollback"])],
-        kind: "person",
-        name: "Bo Example",
-      },
-      { id: "cleo@example.org", keys: [key(fidoKey, ["security"])], kind: "person", name: "Cleo Example" },
-      { id: "packer-1", keys: [key(packer.publicKey, ["packer"])], kind: "machine", name: "Packer" },
-    ],
-    version: 1,
-    withdrawn: [],
-  };
-  change(policy);
-  return policy;
+/** A key of any scheme, in its owner's hand. */
+export interface HeldKey {
+  readonly publicKey: VerificationKey;
+  readonly sign: (message: Uint8Array) => Buffer;
 }
 
-export const policyBytes = (document: PolicyDocument) => Buffer.from(formatJson(document));
-export const readPolicy = (change?: (policy: PolicyDocument) => unknown): Policy =>
-  parsePolicy(policyBytes(policyDocument(change)), "policy");
+/** The same key for the same name. */
+export function ed25519(name: string): HeldKey {
+  return held(signingKey(generateSecretKey(`${name}-1`, Buffer.alloc(32, name))));
+}
 
-const NAMES = new Map([
-  [ada, "Ada Example <ada@example.org>"],
-  [adasOther, "Ada Example <ada@example.org>"],
-  [bo, "Bo Example <bo@example.org>"],
-  [eve, "Eve Example <eve@example.org>"],
-]);
+export function p256(name: string): HeldKey {
+  const { privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
+  return held(parseSigningKey(privateKey.export({ format: "pem", type: "pkcs8" }).toString(), name));
+}
 
-export function wordOf(
-  signer: SigningKey | "cleo",
-  role: string,
-  change: Partial<PersonalWord> = {},
-): PersonalWord {
-  const text = signer === "cleo" ? "Cleo Example <cleo@example.org>" : NAMES.get(signer)!;
-  const [, name = "", id = ""] = /^(.*) <(.*)>$/.exec(text)!;
+/** Says of each signature what `presence` says. */
+export function fido(
+  presence: { readonly touch: boolean; readonly pin: boolean },
+  type: Parameters<typeof makeFidoKey>[0] = "sk-ssh-ed25519@openssh.com",
+): HeldKey {
+  const key = makeFidoKey(type);
+  return {
+    publicKey: parseVerificationKey(key.publicLine, "token"),
+    sign: (message) => key.sign(message, { namespace: SSH_NAMESPACE, ...presence }),
+  };
+}
+
+export function held(key: SigningKey): HeldKey {
+  return { publicKey: key.publicKey, sign: (message) => signMessage(message, key) };
+}
+
+/** An Ed25519 key of OpenSSH with the same 32 bytes as `key`, which is one in Nix's form. */
+export function sameKeyOfSsh(key: VerificationKey): VerificationKey {
+  if (key.scheme !== "ed25519") throw new TypeError("only of Ed25519");
+  const parts = [Buffer.from("ssh-ed25519"), Buffer.from(key.ed25519.bytes)];
+  const blob = Buffer.concat(parts.flatMap((part) => [Buffer.from([0, 0, 0, part.length]), part]));
+  return parseVerificationKey(`ssh-ed25519 ${blob.toString("base64")}`, key.name);
+}
+
+/** Somebody, and one of their keys. */
+export interface Holder extends Omit<DraftSigner, "key"> {
+  readonly key: HeldKey;
+}
+
+export function person(id: string, roles: readonly string[], key: HeldKey = ed25519(id)): Holder {
+  return { id, name: `${id} Example`, kind: "person", roles, key };
+}
+
+export function machine(id: string, roles: readonly string[], key: HeldKey = ed25519(id)): Holder {
+  return { id, name: id, kind: "machine", roles, key };
+}
+
+/** Options with nothing but what is given, and `people` as the signers. */
+export function draft(people: readonly Holder[], given: Partial<DraftOptions> = {}): DraftOptions {
+  return {
+    signers: people.map((holder) => ({ ...holder, key: holder.key.publicKey })),
+    products: [],
+    approvals: [],
+    requiredDocuments: [],
+    lockApprovals: [],
+    touch: [],
+    pin: [],
+    builderKeys: [],
+    revoke: [],
+    withdraw: [],
+    ...given,
+  };
+}
+
+/** A first policy; its one product is the sample document's. */
+export function firstPolicy(people: readonly Holder[], given: Partial<DraftOptions> = {}): Policy {
+  const options = draft(people, { products: ["acme-pump"], ...given });
+  return parsePolicy(draftPolicy(options, null, DRAFTED), "policy.json");
+}
+
+/** The policy after `before`. */
+export function nextPolicy(
+  before: Policy,
+  people: readonly Holder[] = [],
+  given: Partial<DraftOptions> = {},
+): Policy {
+  return parsePolicy(draftPolicy(draft(people, given), before, SIGNED), "policy.json");
+}
+
+/** Bytes of a policy with something in it changed. */
+export function policyBytes({ document }: Policy, change: (document: PolicyDocument) => unknown): Buffer {
+  const copy = structuredClone(document);
+  change(copy);
+  return Buffer.from(formatJson(copy));
+}
+
+/** The same policy with what no draft says. */
+export function changedPolicy(policy: Policy, change: (document: PolicyDocument) => unknown): Policy {
+  return parsePolicy(policyBytes(policy, change), "policy.json");
+}
+
+export function word({ id, name }: Holder, role: string, given: Partial<PersonalWord> = {}): PersonalWord {
   return {
     signer: { id, name },
     role,
-    meaning: "tested",
+    meaning: "reviewed and released",
     decision: "approved",
-    signedAt: "2026-11-01T00:00:00Z",
+    signedAt: SIGNED,
     policy: null,
     documents: [],
-    ...change,
+    ...given,
   };
 }
 
-export type File = readonly [name: string, bytes: Buffer];
-
-/** A person's approval of the sample document. */
-export function approve(signer: SigningKey, role: string, change?: Partial<PersonalWord>): File {
-  const { fileName, bytes } = makeApproval(
-    bundleStatement(wordOf(signer, role, change), document, SHA),
-    signer,
-  );
-  return [fileName, bytes];
+/** The file of a statement that is signed with this key. */
+export function signedFile(statement: Statement, { publicKey, sign }: HeldKey): ApprovalFile {
+  const payload = formatStatement(statement);
+  const signature = sign(preAuthEncoding(payload));
+  return approvalFile({ payload, signature, key: publicKey, role: statement.predicate.role });
 }
 
-export function approveByFido(role: string, { touch, pin }: { touch: boolean; pin: boolean }): File {
-  const payload = formatStatement(bundleStatement(wordOf("cleo", role), document, SHA));
-  const signature = fido.sign(preAuthEncoding(payload), { namespace: "nix-airgap", touch, pin });
-  const { fileName, bytes } = approvalFile({ payload, signature, key: fidoKey, role });
-  return [fileName, bytes];
-}
-
-/** The packing machine's. */
-export function packed(signer = packer, role = "packer"): File {
-  const about = { document, documentSha256: SHA, role, signedAt: document.created, keyName: "packer-1" };
-  const { fileName, bytes } = makeApproval(machineStatement(about), signer);
-  return [fileName, bytes];
-}
-
-/** Those that are signed by keys of the policy, about the sample document. */
-export function valid(policy: Policy, ...files: readonly File[]): ValidApproval[] {
-  const subject = {
-    sha256: SHA,
-    predicateTypes: ["urn:nix-airgap:approval:v1", "urn:nix-airgap:approval:v2"] as const,
-  };
-  const { approvals, findings } = checkApprovals(new Map(files), subject, verificationKeys(policy));
-  if (findings.length > 0) throw new Error(JSON.stringify(findings));
-  return approvals.filter((approval) => approval.state === "valid");
+/** As the functions of trust/ take files. */
+export function filesOf(...files: readonly ApprovalFile[]): Map<string, Buffer> {
+  return new Map(files.map(({ fileName, bytes }) => [fileName, bytes]));
 }

@@ -23,8 +23,11 @@ export const trustInstallCommand = command({
     { what: "For NixOS", command: "nix-airgap trust install --nixos > nix-airgap-site.nix" },
   ],
   async run({ options }, { context }) {
-    const { trustInstall } = await import("../../ops/trust/install.js");
-    const { user = "nix-airgap", group = "nix-airgap-operators", program, nixos } = options;
+    const [{ trustInstall }, { SERVICE_ACCOUNT }] = await Promise.all([
+      import("../../ops/trust/install.js"),
+      import("../../ops/site.js"),
+    ]);
+    const { user = SERVICE_ACCOUNT, group = "nix-airgap-operators", program, nixos } = options;
     const place = placeOf(options, context.cwd);
     const file = program === undefined ? undefined : resolve(context.cwd, program);
     const report = await trustInstall({ place, user, group, nixos, ...given("program", file) }, context);

@@ -6,8 +6,10 @@ import { effectiveSettings, machineNix, versionLine } from "../../host/nix/machi
 import type { NixSettings } from "../../host/nix/settings.js";
 import { SYSTEM_PATH } from "../../host/nix/site.js";
 import { findProgram, type PathFacts, pathFacts } from "../../host/permissions.js";
+import { accountId } from "../../host/who.js";
 import { formatTime } from "../../time.js";
 import type { Context } from "../context.js";
+import { SERVICE_ACCOUNT } from "../site.js";
 
 export interface DoctorOptions {
   /** The site's state folder. */
@@ -86,6 +88,8 @@ export interface DoctorFacts {
   readonly importKeyFile: Place | null;
   /** Who asks; null where the system has no users. */
   readonly uid: number | null;
+  /** The account that restores for operators, which trust install makes; null where there is none. */
+  readonly serviceUid: number | null;
   /** Such as 20.19.1. */
   readonly node: string;
   readonly sshKeygen: string | null;
@@ -119,6 +123,7 @@ export async function gatherFacts(options: DoctorOptions, context: Context): Pro
     stateFolder: await place(stateDir),
     importKeyFile: options.importKeyPath === null ? null : await place(absolute(options.importKeyPath)),
     uid: process.geteuid?.() ?? null,
+    serviceUid: await accountId(SERVICE_ACCOUNT),
     node: process.versions.node,
     sshKeygen: await findProgram("ssh-keygen", path === undefined ? SYSTEM_PATH : `${path}:${SYSTEM_PATH}`),
   };

@@ -103,12 +103,12 @@ export function judgePolicyFile(facts: DoctorFacts): Verdict {
 }
 
 export function judgeStateFolder(facts: DoctorFacts): Verdict {
-  const { stateFolder, uid } = facts;
+  const { stateFolder, uid, serviceUid } = facts;
   const { path, itself } = stateFolder;
   if (itself.kind !== "there") return unseen(stateFolder, `Run: nix-airgap trust init --state ${path}`);
   if (itself.type !== "folder")
     return bad(`${path} is not a folder`, "Give --state the folder with the site's state.");
-  const allowed = uid === null ? [0] : [0, uid];
+  const allowed = [0, uid, serviceUid].filter((id) => id !== null);
   return judgePermissions(stateFolder, allowed, [], `chown root ${path} && chmod 755 ${path}`);
 }
 

@@ -1,12 +1,12 @@
 /** A line of a site's log: what is accepted prints back to the same bytes. */
 import { formatEntry, parseEntry, START } from "../../../src/trust/audit-entry.js";
-import { NOW, SHA } from "../../support/people.js";
 import { jsonValues } from "../format-mutations.js";
 import type { Target } from "../fuzz.js";
 import { ACCEPTED, refusalOf, requireSame } from "./laws.js";
 import { codes, words } from "./lists.js";
 import { jsonWords } from "./material.js";
 
+const [NOW, SHA] = ["2026-11-25T12:00:00Z", "ab".repeat(32)];
 const line = formatEntry({
   at: NOW,
   bundle: {

@@ -5,12 +5,13 @@ import {
   dearmorSshSignature,
   verifySshSignature,
 } from "../../../src/trust/ssh-signature.js";
-import { fido } from "../../support/people.js";
+import { makeFidoKey } from "../../support/fido.js";
 import { looseBase64 } from "../format-mutations.js";
 import type { Target } from "../fuzz.js";
 import { ACCEPTED, refusalOf, requireLaw } from "./laws.js";
 import { codes, words } from "./lists.js";
 
+const fido = makeFidoKey("sk-ssh-ed25519@openssh.com");
 const signature = fido.sign("message", { namespace: "nix-airgap", touch: true, pin: true });
 const key = parseSshPublicKey(fido.publicLine);
 
