@@ -191,12 +191,14 @@ function addProducts(
   for (const product of options.products) {
     const known = products.get(product);
     const approvals = options.approvals.length > 0 ? byRole(options.approvals) : (known?.approvals ?? []);
-    const people = approvals.filter(({ role }) => isHeldByPersons(role, signers));
+    const people = options.approvals.filter(({ role }) => isHeldByPersons(role, signers));
+    // New approvals ask for as many people; it is lowered only where that is said.
+    const persons = options.persons ?? Math.max(known?.persons ?? 0, personsOf(people));
     products.set(product, {
       approvals,
       maxAgeDays: options.maxAgeDays ?? known?.maxAgeDays ?? null,
       minSequence: known?.minSequence ?? 0,
-      persons: options.persons ?? known?.persons ?? personsOf(people),
+      persons,
       product,
       requiredDocuments:
         options.requiredDocuments.length > 0

@@ -74,6 +74,20 @@ describe("a first policy", () => {
     ]);
   });
 
+  it("asks for as many people as new approvals do, and for fewer only where that is said", () => {
+    const first = firstPolicy([ada, bob], { approvals: [{ role: "qa", persons: 1 }] });
+    const persons = (given: Parameters<typeof nextPolicy>[2]) =>
+      nextPolicy(first, [], { products: ["acme-pump"], ...given }).document.products[0]!.persons;
+    const both = [
+      { role: "qa", persons: 1 },
+      { role: "release", persons: 1 },
+    ];
+    expect(first.document.products[0]!.persons).toBe(1);
+    expect(persons({ approvals: both })).toBe(2);
+    expect(persons({ approvals: both, persons: 1 })).toBe(1);
+    expect(persons({ approvals: [] })).toBe(1);
+  });
+
   it("takes every option", () => {
     const builder = formatPublicKey(generateSecretKey("b-1", Buffer.alloc(32, 5)).publicKey);
     const { document } = firstPolicy([ada, bob, person("cyn", ["rollback"])], {
