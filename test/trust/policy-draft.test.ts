@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { formatPublicKey, generateSecretKey } from "../../src/nix/signature.js";
 import { parsePolicy } from "../../src/trust/policy.js";
+import type { DraftOptions } from "../../src/trust/policy-draft.js";
 import { draftPolicy } from "../../src/trust/policy-draft.js";
 import {
   changedPolicy,
@@ -240,6 +241,16 @@ describe("the next policy", () => {
     expect(() => nextPolicy(first, [], fewer)).toThrow(expect.objectContaining({ code: "POLICY_INVALID" }));
     const cyn = person("cyn", ["qa"]);
     expect(nextPolicy(first, [cyn], fewer).document.products[0]).toMatchObject({ persons: 2 });
+  });
+
+  it.each<[string, Partial<DraftOptions>]>([
+    ["--require", { approvals: [{ role: "qa", persons: 2 }] }],
+    ["--persons", { persons: 2 }],
+    ["--max-age-days", { maxAgeDays: 30 }],
+    ["--required-document", { requiredDocuments: ["sbom.cdx.json"] }],
+  ])("does not pass over %s without a product", (option, given) => {
+    const details = expect.objectContaining({ expected: expect.stringContaining(option) });
+    expect(() => nextPolicy(first, [], given)).toThrow(expect.objectContaining({ code: "USAGE", details }));
   });
 
   it("makes a role ask for touch and PIN", () => {

@@ -403,7 +403,7 @@ describe("a state", () => {
       Object.assign(s.products[0]!.accepted[0]!, { by: "x" }),
     ),
     change("of another format", (s) => Object.assign(s, { format: "nix-airgap-policy" })),
-    change("of a version to come", (s) => Object.assign(s, { formatVersion: "2.0" })),
+    change("of a version to come", (s) => Object.assign(s, { formatVersion: "2.0", more: 1 })),
     change("without its policy", (s) => delete (s as Partial<SiteState>).policy),
     change("with a product of nothing", (s) => (s.products[0]!.accepted = [])),
     change("with a sequence below 0", (s) => (s.products[0]!.sequence = -1)),
