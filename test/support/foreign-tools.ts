@@ -5,12 +5,21 @@
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 
 export interface Outcome {
   readonly exit: number | null;
   /** stdout, then stderr. */
   readonly output: string;
+}
+
+/** Commands for a POSIX shell, as somebody types them; cosign 3 is on PATH, behind `path`. */
+export function shell(
+  script: string,
+  { cwd, env = {}, path = [] }: { cwd: string; env?: NodeJS.ProcessEnv; path?: readonly string[] },
+): Outcome {
+  const PATH = [...path, dirname(cosign()), process.env["PATH"]].join(":");
+  return run(["sh", "-c", script], { cwd, env: { COSIGN_PASSWORD, ...env, PATH } });
 }
 
 /** Paths of PEM files. cosign's private keys are in a form of its own, OpenSSH's keys in its own. */
@@ -66,7 +75,9 @@ export function cosignVerify(of: {
   return runCosign(["verify-blob-attestation", "--insecure-ignore-tlog", ...options, of.blob]);
 }
 
-const runCosign = (args: readonly string[]) => run([cosign(), ...args], { env: { COSIGN_PASSWORD: "test" } });
+/** Of every key of {@link cosignKeyPair}. */
+const COSIGN_PASSWORD = "test";
+const runCosign = (args: readonly string[]) => run([cosign(), ...args], { env: { COSIGN_PASSWORD } });
 
 /** Where Debian has it, on every architecture. */
 const SOFTHSM_MODULE = "/usr/lib/softhsm/libsofthsm2.so";
@@ -78,6 +89,8 @@ export interface SoftHsm {
   /** Signs a file's bytes; ECDSA as DER, or as the token gives it: r and s, 32 bytes each. */
   sign(mechanism: Mechanism, file: string, format?: "openssl" | "rs"): Buffer;
   publicKeyPem(mechanism: Mechanism): string;
+  /** A folder for PATH: its pkcs11-tool is the real one, told which module, token, PIN and key. */
+  toolFolder(mechanism: Mechanism): string;
 }
 
 /** A token in a new folder, with a key for each mechanism that never leaves it. */
@@ -90,10 +103,17 @@ export function makeSoftHsm(dir: string): SoftHsm {
 
   const pins = ["--pin", "1234", "--so-pin", "5678"];
   must(run(["softhsm2-util", "--init-token", "--free", "--label", "site", ...pins], { env }));
-  const token = (...args: string[]) => {
-    const login = ["--token-label", "site", "--login", "--pin", "1234"];
-    must(run(["pkcs11-tool", "--module", SOFTHSM_MODULE, ...login, ...args], { env }));
-  };
+  const tool = [
+    "pkcs11-tool",
+    "--module",
+    SOFTHSM_MODULE,
+    "--token-label",
+    "site",
+    "--login",
+    "--pin",
+    "1234",
+  ];
+  const token = (...args: string[]) => must(run([...tool, ...args], { env }));
   const ids = { EDDSA: "01", ECDSA: "02" };
   token("--keypairgen", "--key-type", "EC:edwards25519", "--id", ids.EDDSA);
   token("--keypairgen", "--key-type", "EC:prime256v1", "--id", ids.ECDSA);
@@ -112,6 +132,14 @@ export function makeSoftHsm(dir: string): SoftHsm {
       token("--read-object", "--type", "pubkey", "--id", ids[mechanism], "--output-file", file);
       // OpenSC 0.23 writes P-256 as DER and Ed25519 as PEM; OpenSSL reads either.
       return must(run(["openssl", "pkey", "-pubin", "-in", file]));
+    },
+    toolFolder(mechanism) {
+      const folder = join(dir, `tool-${mechanism}`);
+      mkdirSync(folder, { recursive: true });
+      const [, ...options] = tool;
+      const script = `#!/bin/sh\nPATH=\${PATH#*:} SOFTHSM2_CONF='${conf}' exec pkcs11-tool ${options.join(" ")} --id ${ids[mechanism]} "$@"\n`;
+      writeFileSync(join(folder, "pkcs11-tool"), script, { mode: 0o755 });
+      return folder;
     },
   };
 }
@@ -154,11 +182,16 @@ interface Result extends Outcome {
 
 function run(
   argv: readonly string[],
-  { input = "", env = {} }: { readonly input?: string | Buffer; readonly env?: NodeJS.ProcessEnv } = {},
+  {
+    input = "",
+    env = {},
+    cwd,
+  }: { readonly input?: string | Buffer; readonly env?: NodeJS.ProcessEnv; readonly cwd?: string } = {},
 ): Result {
   const user = process.getuid?.() === 0 ? [] : ["--user", "--map-root-user"];
   const { status, stdout, stderr, error } = spawnSync("unshare", [...user, "--net", "--", ...argv], {
     input,
+    cwd,
     env: { PATH: process.env["PATH"], ...env },
     encoding: "utf8",
   });
