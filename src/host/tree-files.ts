@@ -1,30 +1,34 @@
 /** The regular files of a tree, by and by, and how they begin. Follows no symlink. */
-import { open, readdir } from "node:fs/promises";
+import { closeSync, openSync, readSync } from "node:fs";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
-import { READ_SAFELY, withDiskErrors } from "./files.js";
+import { asDiskError, READ_SAFELY, withDiskErrors } from "./files.js";
 
-/** Paths from the root, in no particular order. @throws DISK */
-export async function* filesIn(root: string): AsyncGenerator<string, void> {
+/** Paths from the root, those of a folder together; in no particular order. @throws DISK */
+export async function* filesByFolder(root: string): AsyncGenerator<readonly string[], void> {
   const waiting = [""];
   for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
     const path = join(root, folder);
+    const files: string[] = [];
     for (const entry of await withDiskErrors(path, () => readdir(path, { withFileTypes: true }))) {
       const name = folder === "" ? entry.name : `${folder}/${entry.name}`;
       if (entry.isDirectory()) waiting.push(name);
-      else if (entry.isFile()) yield name;
+      else if (entry.isFile()) files.push(name);
     }
+    yield files;
   }
 }
 
-/** At most `size` bytes. @throws DISK */
-export function readHead(path: string, size: number): Promise<Buffer> {
-  return withDiskErrors(path, async () => {
-    const file = await open(path, READ_SAFELY);
+/** Reads at most `buffer`'s size into it, and gives that part of it. For very many files: does not wait. @throws DISK */
+export function readHeadSync(path: string, buffer: Buffer): Buffer {
+  try {
+    const file = openSync(path, READ_SAFELY);
     try {
-      const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(size), 0, size, 0);
-      return buffer.subarray(0, bytesRead);
+      return buffer.subarray(0, readSync(file, buffer, 0, buffer.length, 0));
     } finally {
-      await file.close();
+      closeSync(file);
     }
-  });
+  } catch (error) {
+    throw asDiskError(error, path);
+  }
 }

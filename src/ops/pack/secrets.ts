@@ -6,7 +6,8 @@
 import { basename, join } from "node:path";
 import { type Finding, fail } from "../../errors.js";
 import { mayHoldKey, SECRET_HEAD, secretByContent, secretByName } from "../../evidence/secrets.js";
-import { filesIn, readHead } from "../../host/tree-files.js";
+import { filesByFolder, readHeadSync } from "../../host/tree-files.js";
+import { inTurns } from "../../host/turns.js";
 import type { LockedInput } from "../../nix/flake-lock.js";
 
 export interface SourceTree {
@@ -33,19 +34,24 @@ export async function findSecrets(
   const findings: Finding[] = [];
   const seen = new Set<string>();
   let inPublic = 0;
-  for (const { label, dir, isPublic } of trees) {
-    for await (const path of filesIn(dir)) {
-      if (signal.aborted) fail("INTERRUPTED");
-      const name = basename(path);
-      const isOpened = !isPublic || mayHoldKey(name);
-      const what =
-        secretByName(name) ??
-        (isOpened ? secretByContent(await readHead(join(dir, path), SECRET_HEAD)) : null);
-      if (what === null) continue;
-      const subject = `${label}${path}`;
-      if (isPublic) inPublic += 1;
-      else if (allowed.includes(subject)) seen.add(subject);
-      else findings.push({ code: "SECRET_FOUND", subject, actual: `looks like ${what}` });
+  const head = Buffer.allocUnsafe(SECRET_HEAD);
+  const look = ({ label, dir, isPublic }: SourceTree, path: string) => {
+    const name = basename(path);
+    const isOpened = !isPublic || mayHoldKey(name);
+    const what =
+      secretByName(name) ?? (isOpened ? secretByContent(readHeadSync(join(dir, path), head)) : null);
+    if (what === null) return;
+    const subject = `${label}${path}`;
+    if (isPublic) inPublic += 1;
+    else if (allowed.includes(subject)) seen.add(subject);
+    else findings.push({ code: "SECRET_FOUND", subject, actual: `looks like ${what}` });
+  };
+  for (const tree of trees) {
+    for await (const files of filesByFolder(tree.dir)) {
+      await inTurns(files, (path) => {
+        if (signal.aborted) fail("INTERRUPTED");
+        look(tree, path);
+      });
     }
   }
   findings.sort((a, b) => ((a.subject ?? "") < (b.subject ?? "") ? -1 : 1));
