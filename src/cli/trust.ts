@@ -4,6 +4,7 @@ import { fail } from "../errors.js";
 import { exists } from "../host/files.js";
 import type { SitePlace } from "../ops/site.js";
 import type { Trust } from "../ops/verify/trust.js";
+import type { Policy } from "../trust/policy.js";
 import { type OptionValues, type Session, UsageError } from "./command.js";
 import { readPublicKeys } from "./keys.js";
 
@@ -92,6 +93,13 @@ export async function readTrust(
   }
   const { policy, state } = await openSite(place);
   return { by: "policy", policy, site: { state, place }, rollbacks, acceptExpired };
+}
+
+/** The policy that somebody has before them; none where they give none. @throws POLICY_MISSING, POLICY_INVALID, DISK */
+export async function readGivenPolicy(path: string | undefined, cwd: string): Promise<Policy | undefined> {
+  if (path === undefined) return undefined;
+  const { readPolicy } = await import("../ops/site.js");
+  return (await readPolicy(resolve(cwd, path))).policy;
 }
 
 export function placeOf(

@@ -80,6 +80,12 @@ export async function publishFile(partial: string, path: string): Promise<void> 
   });
 }
 
+/** A whole file, where there is none of that name. @throws OUT_EXISTS, DISK, NO_SPACE */
+export async function writeNewFile(path: string, content: Uint8Array | string): Promise<void> {
+  if (await exists(path)) fail("OUT_EXISTS", { subject: path });
+  await writeFileAtomic(path, content);
+}
+
 /** `.<name>.partial-<whose>`: how every file or folder is called until all of it is written. */
 export function partialName(path: string): string {
   return join(dirname(path), ownName(partialPrefix(path)));

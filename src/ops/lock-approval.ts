@@ -2,7 +2,7 @@
 import type { Finding } from "../errors.js";
 import { type CheckedApproval, checkApprovals, staleApprovals } from "../trust/approval.js";
 import { decisionOf, judge, rejection } from "../trust/judge.js";
-import { verificationKeys } from "../trust/policy.js";
+import { checkExpiry, verificationKeys } from "../trust/policy.js";
 import type { Trust } from "./verify/trust.js";
 
 /** Whom to ask about a lock: a site's memory has no say in it. */
@@ -32,11 +32,8 @@ export function checkLockApprovals(
     const rejected = valid.filter((approval) => decisionOf(approval) === "rejected").map(rejection);
     return { approvals, stale, findings: [...findings, ...rejected] };
   }
-  const { flakeLocks, expires } = trust.policy.document;
-  const expired: Finding[] =
-    expires !== null && now > expires && trust.acceptExpired === null
-      ? [{ code: "POLICY_EXPIRED", subject: "the policy", expected: `before ${expires}`, actual: now }]
-      : [];
+  const { flakeLocks } = trust.policy.document;
+  const expired = trust.acceptExpired === null ? checkExpiry(trust.policy, now) : [];
   if (flakeLocks === null) {
     const expected = "a policy that says who approves locks (flakeLocks)";
     return { approvals, stale, findings: [{ code: "LOCK_NOT_APPROVED", subject: "the policy", expected }] };

@@ -7,7 +7,7 @@ import { basename, dirname, join, resolve } from "node:path";
 import { shellCommand } from "../bundle/site-commands.js";
 import { AirgapError, EXIT, exitOf, type Finding, fail } from "../errors.js";
 import type { SignReport, SignSummary } from "../generated/types.js";
-import { exists, removeTree, writeFileAtomic } from "../host/files.js";
+import { removeTree, writeNewFile } from "../host/files.js";
 import { withLock } from "../host/lock.js";
 import { makeRunDir } from "../host/run-dir.js";
 import { type ApprovalFile, approvalFile } from "../trust/approval.js";
@@ -113,8 +113,7 @@ async function signSubject(
 
   const payload = formatStatement(subject.statement(word));
   if (signer.kind === "prepare") {
-    if (await exists(signer.out)) fail("OUT_EXISTS", { subject: signer.out });
-    await writeFileAtomic(signer.out, signer.out.endsWith(".json") ? payload : preAuthEncoding(payload));
+    await writeNewFile(signer.out, signer.out.endsWith(".json") ? payload : preAuthEncoding(payload));
     return report(subject, "prepared", {
       summary,
       approval: describeWord(word, signer.key, null),

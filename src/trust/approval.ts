@@ -8,6 +8,7 @@ import { AirgapError, type Code, type Finding, fail } from "../errors.js";
 import type { Approval, Statement } from "../generated/types.js";
 import { validateApproval } from "../generated/validators.js";
 import { excerpt } from "../nix/excerpt.js";
+import { firstProblem } from "../schema-problem.js";
 import { isJsonObject, type JsonValue, parseStrictJson } from "../strict-json.js";
 import { MAX_ENVELOPE, PAYLOAD_TYPE, preAuthEncoding } from "./dsse.js";
 import { checkSignature, hintOf, type VerificationKey } from "./keys.js";
@@ -241,9 +242,8 @@ function checkSigned(
 function parseEnvelope(bytes: Uint8Array): Envelope & { readonly hint: string } {
   const value: unknown = parseCanonicalJson(bytes, { maxBytes: MAX_ENVELOPE });
   if (!validateApproval(value)) {
-    const [error] = validateApproval.errors ?? [];
     return fail("APPROVAL_MALFORMED", {
-      expected: `an approval whose ${error?.instancePath || "top"} ${error?.message ?? "fits its schema"}`,
+      expected: `an approval whose ${firstProblem(validateApproval.errors)}`,
     });
   }
   return {

@@ -7,6 +7,7 @@ import { AirgapError, fail } from "../errors.js";
 import type { AuditEntry } from "../generated/types.js";
 import { validateAuditEntry } from "../generated/validators.js";
 import { excerpt } from "../nix/excerpt.js";
+import { firstProblem } from "../schema-problem.js";
 import { parseStrictJson } from "../strict-json.js";
 import { isTime } from "../time.js";
 
@@ -35,9 +36,8 @@ export function formatEntry(entry: AuditEntry): Buffer {
 export function parseEntry(line: Uint8Array): AuditEntry {
   const entry: unknown = parseStrictJson(line, { maxBytes: MAX_LINE, code: "AUDIT_ENTRY" });
   if (!validateAuditEntry(entry)) {
-    const [error] = validateAuditEntry.errors ?? [];
     return fail("AUDIT_ENTRY", {
-      expected: `an entry whose ${error?.instancePath || "top"} ${error?.message ?? "fits its schema"}`,
+      expected: `an entry whose ${firstProblem(validateAuditEntry.errors)}`,
     });
   }
   if (!isTime(entry.at))

@@ -4,7 +4,7 @@
  */
 import type { Finding } from "../errors.js";
 import { type CheckedApproval, checkApprovals } from "./approval.js";
-import { judge } from "./judge.js";
+import { judge, type Requirement } from "./judge.js";
 import { POLICY_ROLE, type Policy, verificationKeys } from "./policy.js";
 
 export interface Succession {
@@ -31,14 +31,17 @@ export function checkSuccession(
   );
   const valid = approvals.filter((approval) => approval.state === "valid");
   const unmet = [current, next].flatMap((policy) => {
-    const { persons } = policy.document.policySigners;
-    const requirement = { approvals: [{ role: POLICY_ROLE, persons }], persons: 0 };
-    return judge(valid, requirement, policy).findings.map((finding) => ({
+    return judge(valid, successionRequirement(policy), policy).findings.map((finding) => ({
       ...finding,
       subject: `${finding.subject}, as version ${policy.reference.version} asks`,
     }));
   });
   return { approvals, findings: [...findings, ...unmet] };
+}
+
+/** Who must sign the next policy, as this one asks. */
+export function successionRequirement({ document }: Policy): Requirement {
+  return { approvals: [{ role: POLICY_ROLE, persons: document.policySigners.persons }], persons: 0 };
 }
 
 function checkPlace(current: Policy, next: Policy, subject: string): Finding[] {

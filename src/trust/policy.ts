@@ -15,6 +15,7 @@ import { validatePolicy } from "../generated/validators.js";
 import { excerpt } from "../nix/excerpt.js";
 import { formatHex, hashOf } from "../nix/hash.js";
 import { type PublicKey, parsePublicKey } from "../nix/signature.js";
+import { firstProblem } from "../schema-problem.js";
 import type { JsonValue } from "../strict-json.js";
 import { isTime } from "../time.js";
 import { otherVersion } from "./format-version.js";
@@ -67,10 +68,9 @@ export function parsePolicy(bytes: Uint8Array, subject: string): Policy {
   if (newer !== null) return refuse(newer);
   const value: unknown = json;
   if (!validatePolicy(value)) {
-    const [error] = validatePolicy.errors ?? [];
-    const unknown: unknown = error?.params["additionalProperty"];
+    const unknown: unknown = validatePolicy.errors?.[0]?.params["additionalProperty"];
     return refuse({
-      expected: `a policy whose ${error?.instancePath || "top"} ${error?.message ?? "fits its schema"}`,
+      expected: `a policy whose ${firstProblem(validatePolicy.errors)}`,
       ...(typeof unknown === "string" ? { actual: excerpt(unknown) } : {}),
     });
   }
@@ -83,6 +83,12 @@ export function parsePolicy(bytes: Uint8Array, subject: string): Policy {
     keys,
     builderKeys: value.builderKeys.map((text) => parsePublicKey(text)),
   };
+}
+
+/** What is found once a policy is past its end. `now`: as `time.ts` writes it. */
+export function checkExpiry({ document: { expires } }: Policy, now: string): Finding[] {
+  if (expires === null || now <= expires) return [];
+  return [{ code: "POLICY_EXPIRED", subject: "the policy", expected: `before ${expires}`, actual: now }];
 }
 
 /** All keys, for whatever anybody may have signed. */

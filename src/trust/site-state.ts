@@ -6,12 +6,13 @@ import { formatJson, parseCanonicalJson } from "../canonical-json.js";
 import { AirgapError, type Code, type Finding, fail } from "../errors.js";
 import type { AcceptedRelease, BundleDocument, PolicyReference, SiteState } from "../generated/types.js";
 import { validateSiteState } from "../generated/validators.js";
+import { firstProblem } from "../schema-problem.js";
 import type { JsonValue } from "../strict-json.js";
 import { isTime, secondsOf } from "../time.js";
 import { checkApprovals } from "./approval.js";
 import { otherVersion } from "./format-version.js";
 import { judge } from "./judge.js";
-import { type Policy, ROLLBACK_ROLE, verificationKeys } from "./policy.js";
+import { checkExpiry, type Policy, ROLLBACK_ROLE, verificationKeys } from "./policy.js";
 import { checkBinding } from "./statement.js";
 
 /** Some hundred bytes for each release ever taken. */
@@ -31,10 +32,9 @@ export function parseState(bytes: Uint8Array, subject: string): SiteState {
   if (newer !== null) return fail("STATE_INVALID", { ...newer, subject });
   const value: unknown = json;
   if (!validateSiteState(value)) {
-    const [error] = validateSiteState.errors ?? [];
     return fail("STATE_INVALID", {
       subject,
-      expected: `a state whose ${error?.instancePath || "top"} ${error?.message ?? "fits its schema"}`,
+      expected: `a state whose ${firstProblem(validateSiteState.errors)}`,
     });
   }
   if (!isTime(value.lastSeen)) fail("STATE_INVALID", { subject, expected: "a time", actual: value.lastSeen });
@@ -107,15 +107,8 @@ export function askSite(document: BundleDocument, sha256: string, question: Site
   const rule = policy.document.products.find((entry) => entry.product === product);
   const subject = `${product} ${document.release}`;
 
-  const { expires, limits } = policy.document;
-  if (expires !== null && now > expires) {
-    expired.push({
-      code: "POLICY_EXPIRED",
-      subject: "the policy",
-      expected: `before ${expires}`,
-      actual: now,
-    });
-  }
+  const { limits } = policy.document;
+  expired.push(...checkExpiry(policy, now));
   const age = Math.floor((secondsOf(now) - secondsOf(created)) / DAY);
   if (rule?.maxAgeDays !== undefined && rule.maxAgeDays !== null && age > rule.maxAgeDays) {
     expired.push({

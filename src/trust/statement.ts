@@ -18,6 +18,7 @@ import type {
 } from "../generated/types.js";
 import { validateStatement } from "../generated/validators.js";
 import { excerpt } from "../nix/excerpt.js";
+import { firstProblem } from "../schema-problem.js";
 import { parseStrictJson } from "../strict-json.js";
 import { isTime } from "../time.js";
 import { MAX_ENVELOPE } from "./dsse.js";
@@ -208,7 +209,7 @@ function schemaProblem(value: unknown): string {
   const kind = KINDS.get(String(type));
   if (kind === undefined) return "/predicateType is one that is known";
   const error = errors.find(({ schemaPath }) => schemaPath.includes(`/${kind}/`)) ?? errors[0];
-  return `${error?.instancePath || "top"} ${error?.message ?? "fits its schema"}`;
+  return firstProblem(error && [error]);
 }
 
 /** The schema's name of each predicate type. */

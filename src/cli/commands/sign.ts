@@ -5,7 +5,7 @@ import type { Policy } from "../../trust/policy.js";
 import { command, given, type OptionValues, type Session, UsageError } from "../command.js";
 import { readPublicKeys, readSigningKey } from "../keys.js";
 import { signerOption } from "../signer.js";
-import { placeOf, placeOptions } from "../trust.js";
+import { placeOf, placeOptions, readGivenPolicy } from "../trust.js";
 
 const options = {
   role: { kind: "text", describe: "R  in which you sign" },
@@ -78,11 +78,7 @@ export const signCommand = command({
   ],
   async run({ positionals: [what = ""], options }, session) {
     const { context } = session;
-    const { readPolicy } = await import("../../ops/site.js");
-    const policy =
-      options.policy === undefined
-        ? undefined
-        : (await readPolicy(resolve(context.cwd, options.policy))).policy;
+    const policy = await readGivenPolicy(options.policy, context.cwd);
     const means = await readMeans(options, policy, session);
     const { parseSigner } = await import("../signer.js");
     const { sign } = await import("../../ops/sign.js");

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { command, given, UsageError } from "../command.js";
 import { readSigningKey } from "../keys.js";
 import { parseSigner, signerOption } from "../signer.js";
-import { needsWords } from "../trust.js";
+import { needsWords, readGivenPolicy } from "../trust.js";
 import { BUNDLE } from "./shared.js";
 
 const NAME = "trust authorize-rollback";
@@ -51,11 +51,7 @@ export const trustAuthorizeRollbackCommand = command({
       key !== undefined
         ? { kind: "key" as const, key: await readSigningKey(key, session) }
         : { kind: "ssh" as const, keyFile: resolve(context.cwd, sshKey ?? "") };
-    const { readPolicy } = await import("../../ops/site.js");
-    const policy =
-      options.policy === undefined
-        ? undefined
-        : (await readPolicy(resolve(context.cwd, options.policy))).policy;
+    const policy = await readGivenPolicy(options.policy, context.cwd);
     const { authorizeRollback } = await import("../../ops/trust/authorize-rollback.js");
     const { renderRollback } = await import("../render/trust.js");
     const signer = options.signer === undefined ? undefined : parseSigner(options.signer, NAME);

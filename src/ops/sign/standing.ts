@@ -3,13 +3,15 @@ import { basename } from "node:path";
 import type { Finding } from "../../errors.js";
 import {
   type ApprovalFile,
+  type ApprovalSubject,
   approvalFileName,
   checkApprovals,
   type ValidApproval,
 } from "../../trust/approval.js";
+import { successionRequirement } from "../../trust/chain.js";
 import { judge, type Requirement } from "../../trust/judge.js";
 import type { VerificationKey } from "../../trust/keys.js";
-import { POLICY_ROLE, type Policy, verificationKeys } from "../../trust/policy.js";
+import { type Policy, verificationKeys } from "../../trust/policy.js";
 import { checkBinding, type PersonalWord } from "../../trust/statement.js";
 import type { Subject } from "./subject.js";
 
@@ -22,12 +24,7 @@ export function sameWord(
   const name = approvalFileName(word.role, key);
   const found = [...subject.approvals].find(([file]) => basename(file) === name);
   if (found === undefined) return null;
-  const predicateTypes = [...subject.predicateTypes, "urn:nix-airgap:approval:v1" as const];
-  const { approvals, findings } = checkApprovals(
-    new Map([found]),
-    { sha256: subject.thing.sha256, predicateTypes },
-    [key],
-  );
+  const { approvals, findings } = checkApprovals(new Map([found]), approvalSubject(subject), [key]);
   const [approval] = approvals;
   if (approval?.state !== "valid") return { findings };
   const before = approval.statement.predicate;
@@ -58,18 +55,17 @@ export function checkOwn(
 
 /** What the policy still asks for, with these approvals. */
 export function openFindings(
-  { thing, approvals, predicateTypes, document }: Subject,
+  subject: Subject,
   policy: Policy | undefined,
   added: readonly ApprovalFile[],
 ): Finding[] {
   if (policy === undefined) return [];
+  const { thing, approvals, document } = subject;
   const requirement = requirementFor(thing.kind, document?.product ?? null, policy);
   if (requirement === null) return [];
   const files = new Map([...approvals].map(([name, bytes]) => [basename(name), bytes]));
   for (const { fileName, bytes } of added) files.set(fileName, bytes);
-  const types = [...predicateTypes, "urn:nix-airgap:approval:v1" as const];
-  const subject = { sha256: thing.sha256, predicateTypes: types };
-  const checked = checkApprovals(files, subject, verificationKeys(policy));
+  const checked = checkApprovals(files, approvalSubject(subject), verificationKeys(policy));
   const valid = checked.approvals.filter((approval) => approval.state === "valid");
   const bad = checked.findings.filter(
     ({ code }) => code !== "APPROVAL_MISSING" && code !== "APPROVAL_UNTRUSTED",
@@ -77,18 +73,22 @@ export function openFindings(
   return [...bad, ...judge(valid, requirement, policy).findings];
 }
 
+/** Of all that is said of it, by machines too. */
+function approvalSubject({ thing, predicateTypes }: Subject): ApprovalSubject {
+  return { sha256: thing.sha256, predicateTypes: [...predicateTypes, "urn:nix-airgap:approval:v1"] };
+}
+
 function requirementFor(
   kind: Subject["thing"]["kind"],
   product: string | null,
-  { document }: Policy,
+  policy: Policy,
 ): Requirement | null {
+  const { document } = policy;
   switch (kind) {
     case "flake.lock":
       return document.flakeLocks;
-    case "policy": {
-      const { persons } = document.policySigners;
-      return { approvals: [{ role: POLICY_ROLE, persons }], persons: 0 };
-    }
+    case "policy":
+      return successionRequirement(policy);
     case "bundle":
     case "document":
       return document.products.find((rule) => rule.product === product) ?? null;

@@ -2,7 +2,7 @@
  * What can be signed: a bundle, its document alone, a flake.lock, a policy. Each is opened only as far as it holds together,
  * says what a statement about it is, and has a place for approvals.
  */
-import { mkdir, open, realpath, stat } from "node:fs/promises";
+import { mkdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { parseDocument } from "../../bundle/document.js";
 import { classify, DOCUMENT_NAME, docName, INDEX_NAME, MAX_DOCUMENT_SIZE } from "../../bundle/layout.js";
@@ -10,7 +10,7 @@ import { openMedium } from "../../bundle/medium.js";
 import { completeSignature, readApprovals, setApprovals } from "../../bundle/set-approvals.js";
 import { AirgapError, type Code, exitOf, type Finding, fail } from "../../errors.js";
 import type { BundleDocument, ReportedFinding, SignedThing, Statement } from "../../generated/types.js";
-import { errorCode, exists, readSmallFile, withDiskErrors, writeFileAtomic } from "../../host/files.js";
+import { errorCode, readSmallFile, withDiskErrors, writeFileAtomic, writeNewFile } from "../../host/files.js";
 import { MAX_FLAKE_LOCK, parseFlakeLock } from "../../nix/flake-lock.js";
 import { formatHex, hashOf } from "../../nix/hash.js";
 import { type ApprovalFile, staleApprovals } from "../../trust/approval.js";
@@ -85,26 +85,17 @@ export async function isLock(path: string): Promise<boolean> {
   }
 }
 
+/** Bytes in which a file says what it is. */
+const HEAD_SIZE = 64 * 1024;
+
 /** What lies here, by what it begins with: a tar's first member has a name, JSON a brace. */
 async function kindOf(path: string): Promise<SignedThing["kind"]> {
   const stats = await withDiskErrors(path, () => stat(path));
   if (!stats.isFile()) return "bundle";
-  const head = await readHead(path);
+  const head = (await readSmallFile(path, HEAD_SIZE))?.toString("latin1") ?? "";
   if (!/^\s*\{/.test(head)) return "bundle";
   if (/"format":\s*"nix-airgap-policy"/.test(head)) return "policy";
   return basename(path) === "flake.lock" || /"nodes":/.test(head) ? "flake.lock" : "document";
-}
-
-async function readHead(path: string): Promise<string> {
-  return withDiskErrors(path, async () => {
-    const file = await open(path, "r");
-    try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(64 * 1024), 0, 64 * 1024, 0);
-      return buffer.toString("latin1", 0, bytesRead);
-    } finally {
-      await file.close();
-    }
-  });
 }
 
 async function openBundle(path: string, context: Context): Promise<Subject | Refusal> {
@@ -189,7 +180,11 @@ async function openDocument(path: string, out: string): Promise<Subject | Refusa
     predicateTypes: ["urn:nix-airgap:approval:v2"],
     completed: false,
     statement: (word) => bundleStatement(word, document, sha256),
-    put: ({ fileName, bytes }) => putNew(join(out, fileName), bytes),
+    put: async ({ fileName, bytes }) => {
+      const place = join(out, fileName);
+      await writeNewFile(place, bytes);
+      return place;
+    },
   };
 }
 
@@ -232,12 +227,6 @@ async function openFile(path: string, kind: "flake.lock" | "policy"): Promise<Su
       return join(folder, file.fileName);
     },
   };
-}
-
-async function putNew(path: string, bytes: Uint8Array): Promise<string> {
-  if (await exists(path)) fail("OUT_EXISTS", { subject: path });
-  await writeFileAtomic(path, bytes);
-  return path;
 }
 
 const NOTHING: SignedThing = {

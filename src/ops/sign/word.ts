@@ -47,8 +47,7 @@ export async function wordOf(
       meaning ?? "nothing",
     );
   }
-  const named = key === null ? undefined : policy?.keys.get(key.hash)?.signer;
-  const signer = options.signer ?? (named && { id: named.id, name: named.name });
+  const signer = signerOf(key, options);
   if (signer === undefined) {
     return usage(
       "--signer",
@@ -65,6 +64,15 @@ export async function wordOf(
     policy: policy?.reference ?? null,
     documents: await reviewedDocuments(subject, options.documents, context),
   };
+}
+
+/** Who signs: as they say, else whom the policy names for the key. */
+export function signerOf(
+  key: VerificationKey | null,
+  { signer, policy }: Pick<WordOptions, "signer" | "policy">,
+): SignerIdentity | undefined {
+  const named = key === null ? undefined : policy?.keys.get(key.hash)?.signer;
+  return signer ?? (named && { id: named.id, name: named.name });
 }
 
 /** A word that was just given; `file`: where it is now. */

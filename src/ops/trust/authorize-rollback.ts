@@ -5,7 +5,7 @@
 import { join, resolve } from "node:path";
 import { exitOf, fail } from "../../errors.js";
 import type { RollbackReport, SignerIdentity } from "../../generated/types.js";
-import { exists, removeTree, writeFileAtomic } from "../../host/files.js";
+import { removeTree, writeNewFile } from "../../host/files.js";
 import { makeRunDir } from "../../host/run-dir.js";
 import { isTime, timeOf } from "../../time.js";
 import { approvalFile } from "../../trust/approval.js";
@@ -15,6 +15,7 @@ import { formatStatement, rollbackStatement } from "../../trust/statement.js";
 import type { Context } from "../context.js";
 import { openSigner, type SignMeans } from "../sign/signer.js";
 import { openSubject, resolveSubject } from "../sign/subject.js";
+import { signerOf } from "../sign/word.js";
 
 export interface RollbackOptions {
   /** Why sites may go back: the signature's meaning. */
@@ -61,8 +62,7 @@ export async function authorizeRollback(
   try {
     const signer = await openSigner(options.means, tempDir, context);
     if (signer.kind !== "now") throw new TypeError("this signer signs now");
-    const named = policy?.keys.get(signer.key.hash)?.signer;
-    const who = options.signer ?? (named && { id: named.id, name: named.name });
+    const who = signerOf(signer.key, options);
     if (who === undefined) return usage("--signer", "who signs, as 'Printed Name <id>'", "nobody");
     const word = {
       signer: who,
@@ -78,8 +78,7 @@ export async function authorizeRollback(
     const signature = await signer.sign(preAuthEncoding(payload));
     const file = approvalFile({ payload, signature, key: signer.key, role: ROLLBACK_ROLE });
     const out = join(resolve(context.cwd, options.out), file.fileName);
-    if (await exists(out)) fail("OUT_EXISTS", { subject: out });
-    await writeFileAtomic(out, file.bytes);
+    await writeNewFile(out, file.bytes);
     const { product, release, sequence } = document;
     const made = { verdict: "signed" as const, file: out, signer: `${who.name} <${who.id}>` };
     const exit = exitOf([]);
