@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { StringDecoder } from "node:string_decoder";
 import { AirgapError } from "../errors.js";
+import { Silence } from "./silence.js";
 
 /** Longest line of stderr handed on, in characters; the rest of a longer one is dropped. */
 export const MAX_LINE = 1024 * 1024;
@@ -29,7 +30,8 @@ export interface RunOptions {
   readonly onStderrLine?: (line: string) => void;
   /** Most bytes of stdout; 64 MiB unless given. */
   readonly maxOutput?: number;
-  readonly timeoutMs?: number;
+  /** Ended when it gives no sign of life for so long; never unless given. */
+  readonly silenceMs?: number;
 }
 
 export interface RunResult {
@@ -42,15 +44,15 @@ export interface RunResult {
 }
 
 /**
- * Runs `argv` in a process group of its own, unless it may use the terminal, and resolves when it has ended. On abort, timeout or too much output
+ * Runs `argv` in a process group of its own, unless it may use the terminal, and resolves when it has ended. On abort, silence or too much output
  * the whole group is ended first.
  *
- * @throws NIX_MISSING where the program does not exist or may not be run, NIX_FAILED on timeout or too much
+ * @throws NIX_MISSING where the program does not exist or may not be run, NIX_FAILED on silence or too much
  * output, DISK where `cwd` does not exist, INTERRUPTED on abort.
  */
 export function run(argv: readonly string[], options: RunOptions): Promise<RunResult> {
   const [program = "", ...args] = argv;
-  const { env, cwd, signal, input, onStderrLine, timeoutMs } = options;
+  const { env, cwd, signal, input, onStderrLine, silenceMs } = options;
   const maxOutput = options.maxOutput ?? DEFAULT_MAX_OUTPUT;
   if (signal.aborted) return Promise.reject(new AirgapError("INTERRUPTED", { subject: program }));
 
@@ -70,17 +72,15 @@ export function run(argv: readonly string[], options: RunOptions): Promise<RunRe
     };
     const onAbort = () => stop(new AirgapError("INTERRUPTED", { subject: program }));
     signal.addEventListener("abort", onAbort, { once: true });
-    const timer =
-      timeoutMs === undefined
+    const silence =
+      silenceMs === undefined || child.pid === undefined
         ? undefined
-        : setTimeout(() => {
-            const expected = `to end within ${timeoutMs / 1000} seconds`;
-            stop(new AirgapError("NIX_FAILED", { subject: program, expected }));
-          }, timeoutMs);
+        : new Silence(child.pid, silenceMs, () => stop(hangs(program, silenceMs)));
 
     const stdout: Buffer[] = [];
     let stdoutSize = 0;
     child.stdout?.on("data", (chunk: Buffer) => {
+      silence?.heard();
       stdoutSize += chunk.length;
       if (stdoutSize <= maxOutput) stdout.push(chunk);
       else
@@ -95,6 +95,8 @@ export function run(argv: readonly string[], options: RunOptions): Promise<RunRe
 
     const tail: string[] = [];
     const lines = new LineSplitter((line) => {
+      // Nix's log says the progress of a download every second, also where there is none.
+      if (!tail.includes(line)) silence?.heard();
       tail.push(line);
       if (tail.length > STDERR_TAIL_LINES) tail.shift();
       // An error in the callback is ours, and must not pass for one of the stream's.
@@ -111,7 +113,7 @@ export function run(argv: readonly string[], options: RunOptions): Promise<RunRe
 
     const settle = (): void => {
       signal.removeEventListener("abort", onAbort);
-      clearTimeout(timer);
+      silence?.end();
       group.forget();
     };
     child.on("error", (error: NodeJS.ErrnoException) => {
@@ -124,6 +126,15 @@ export function run(argv: readonly string[], options: RunOptions): Promise<RunRe
       if (failure !== undefined) reject(failure);
       else resolve({ stdout: Buffer.concat(stdout), stderr: tail, code, signal: signalName });
     });
+  });
+}
+
+function hangs(program: string, silenceMs: number): AirgapError {
+  return new AirgapError("NIX_FAILED", {
+    subject: program,
+    expected: `a sign of life within ${silenceMs / 1000} seconds`,
+    actual: "it said nothing, moved nothing and computed nothing",
+    hint: "It hangs: look for what it waits for (a lock, a daemon, a network), then run the command again.",
   });
 }
 

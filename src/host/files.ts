@@ -6,6 +6,7 @@ import { constants, lstatSync, readdirSync, rmdirSync, unlinkSync } from "node:f
 import {
   chmod,
   copyFile,
+  cp,
   link,
   lstat,
   mkdtemp,
@@ -61,6 +62,19 @@ export async function moveFile(from: string, to: string): Promise<void> {
     return;
   }
   await syncDirectory(dirname(to));
+}
+
+/** Moves a file or a tree, also to another file system; `to` must not exist. @throws DISK, NO_SPACE */
+export async function moveTree(from: string, to: string): Promise<void> {
+  await withDiskErrors(to, async () => {
+    try {
+      await rename(from, to);
+    } catch (error) {
+      if (errorCode(error) !== "EXDEV") throw error;
+      await cp(from, to, { recursive: true, errorOnExist: true, force: false, verbatimSymlinks: true });
+      await removeTree(from);
+    }
+  });
 }
 
 /** Gives a file that is whole its final name, without ever replacing another. @throws OUT_EXISTS, DISK, NO_SPACE */

@@ -9,6 +9,7 @@ import type { BlobJob } from "../host/blob.js";
 import type { Gate } from "../host/gate.js";
 import { type ImportOptions, importPaths } from "../host/import.js";
 import type { NixContext } from "../host/nix/index.js";
+import { importMismatch } from "../host/nix/words.js";
 import { defaultThreads, runJobs } from "../host/pool.js";
 import type { Context } from "./context.js";
 import { CopyProgress } from "./copy-progress.js";
@@ -101,8 +102,8 @@ async function checkAgain(
 /** A medium that changed back: only the words of who read the bytes are left. @throws `error` where they say something else */
 function asMismatch(error: AirgapError): Finding {
   if (error.exit === EXIT.integrity) return { code: error.code, ...error.details };
-  const words = /hash mismatch importing path '([^']+)';\s+specified:\s+(\S+)\s+got:\s+(\S+)/;
-  const [, subject, expected, actual] = words.exec(error.details.actual ?? "") ?? [];
-  if (subject === undefined || expected === undefined || actual === undefined) throw error;
+  const mismatch = importMismatch(error.details.actual ?? "");
+  if (mismatch === null) throw error;
+  const { storePath: subject, expected, actual } = mismatch;
   return { code: "NAR_HASH", subject, expected, actual };
 }

@@ -2,8 +2,8 @@
  * rebuild: builds what a verified bundle promises to rebuild, in a scratch store that holds nothing else, sandboxed and
  * without network, and compares every result with the document. This machine's own store is never touched.
  */
-import { mkdir, readdir, rename } from "node:fs/promises";
-import { join } from "node:path";
+import { mkdir } from "node:fs/promises";
+import { basename, join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { blobName } from "../bundle/layout.js";
 import { PackedDerivations } from "../bundle/packed.js";
@@ -11,11 +11,13 @@ import { AirgapError, EXIT, exitOf, type Finding, fail } from "../errors.js";
 import type { Path, RebuildReport, RebuiltDerivation } from "../generated/types.js";
 import { VERSION } from "../generated/version.js";
 import { compareListings, listPath, type TreeDifference } from "../host/disk-nar.js";
-import { makeTempDir, removeTree, requireSpace, withDiskErrors } from "../host/files.js";
+import { makeTempDir, moveTree, removeTree, requireSpace, withDiskErrors } from "../host/files.js";
 import type { Gate } from "../host/gate.js";
 import { listBlob } from "../host/nar-listing.js";
 import { type NixContext, type NixLogEvent, realise, version } from "../host/nix/index.js";
+import { effectiveSettings } from "../host/nix/machine.js";
 import { parseSandboxPaths, siteNix } from "../host/nix/site.js";
+import { isAboutSandbox, keptBuildFolder } from "../host/nix/words.js";
 import { makeRunDir } from "../host/run-dir.js";
 import { realPath } from "../host/store.js";
 import { formatTime } from "../time.js";
@@ -99,6 +101,8 @@ class Run {
   #scratch: string | null = null;
   #kept: string[] = [];
   #nixVersion: string | null = null;
+  /** What this Nix lends to every build, unless told otherwise. */
+  #lentByNix: readonly string[] = [];
 
   constructor(bundlePath: string, options: RebuildOptions, context: Context) {
     this.#bundlePath = bundlePath;
@@ -195,6 +199,9 @@ class Run {
     const { jobs, cores } = this.#options;
     const nix = await siteNix({ dir: join(tempDir, "nix"), path: env["PATH"], signal, report });
     this.#nixVersion = await version(nix);
+    if (this.#sandboxPaths.length === 0) {
+      this.#lentByNix = (await effectiveSettings(nix)).sandboxPaths ?? [];
+    }
     const builds = join(tempDir, "builds");
     await withDiskErrors(builds, () => mkdir(builds));
     const options = {
@@ -300,7 +307,7 @@ class Run {
       fail("NIX_FAILED", {
         subject: "nix-store --realise",
         actual: result.message,
-        ...(/sandbox|namespace|unshare|clone/i.test(result.message)
+        ...(isAboutSandbox(result.message)
           ? { hint: "Builds need a sandbox: run as root, or where users may make namespaces." }
           : {}),
       });
@@ -330,22 +337,18 @@ class Run {
     const outcomes: BuildOutcome = { actual, started, logs, differences };
     this.#derivations = judge(plan, document, packed, outcomes);
     this.#counts = countVerdicts(this.#derivations, resumed);
-    this.#kept = await this.#keepFailed(nix);
+    this.#kept = await this.#keepFailed(builds);
     const findings = findingsOf(this.#derivations);
     if (findings.length === 0) return outcome("identical", []);
     return outcome(findings[0]?.code === "REBUILD_DIFFERS" ? "differs" : "failed", findings);
   }
 
   /** Folders of failed builds, moved to where they are not removed. */
-  async #keepFailed(nix: NixContext): Promise<string[]> {
-    const from = nix.env["TMPDIR"]!;
-    const names = (await withDiskErrors(from, () => readdir(from))).filter((name) =>
-      name.startsWith("nix-build-"),
-    );
-    if (!this.#options.keepFailed || names.length === 0) return [];
+  async #keepFailed({ kept }: Builds): Promise<string[]> {
+    if (!this.#options.keepFailed || kept.size === 0) return [];
     const to = await makeTempDir("nix-airgap-failed-", this.#context.tmpDir);
-    for (const name of names) await withDiskErrors(to, () => rename(join(from, name), join(to, name)));
-    return names.sort().map((name) => join(to, name));
+    for (const folder of kept) await moveTree(folder, join(to, basename(folder)));
+    return [...kept].map((folder) => join(to, basename(folder))).sort();
   }
 
   #report(startedAt: string, { verdict, exit, findings }: Outcome): RebuildReport {
@@ -362,7 +365,7 @@ class Run {
       from: this.#from,
       kept: this.#kept,
       phases: this.#clock.phases,
-      sandbox: { paths: [...this.#sandboxPaths] },
+      sandbox: { byNix: [...this.#lentByNix], paths: [...this.#sandboxPaths] },
       scratch: this.#scratch,
       startedAt,
       startedWith: this.#startedWith,
@@ -376,7 +379,8 @@ class Run {
     const counts = this.#counts;
     if (verdict === "planned") return `${counts?.toBuild ?? 0} derivations to build from tier ${this.#from}`;
     if (counts === null) return "nothing was rebuilt";
-    return summarise(counts, this.#from, prebuilt, this.#sandboxPaths);
+    const sandbox = { byNix: this.#lentByNix, paths: this.#sandboxPaths };
+    return summarise(counts, this.#from, prebuilt, sandbox);
   }
 
   #now(): string {
@@ -403,6 +407,8 @@ interface JudgeParts extends Omit<BuildParts, "gate"> {
 class Builds {
   readonly started = new Set<string>();
   readonly logs = new Map<string, string[]>();
+  /** Folders of failed builds. */
+  readonly kept = new Set<string>();
   readonly #running = new Set<string>();
   finished = 0;
 
@@ -412,7 +418,10 @@ class Builds {
   }
 
   take(event: NixLogEvent): void {
-    if (event.type === "build-line") {
+    if (event.type === "message") {
+      const folder = keptBuildFolder(event.text);
+      if (folder !== null) this.kept.add(folder);
+    } else if (event.type === "build-line") {
       if (event.line.trim() === "") return;
       const lines = this.logs.get(event.subject) ?? [];
       lines.push(event.line);

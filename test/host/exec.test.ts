@@ -109,9 +109,20 @@ describe("run", () => {
     expect(performance.now() - started).toBeLessThan(10_000);
   });
 
-  it("ends a program that takes too long or says too much", async () => {
-    await expect(sh("sleep 60", { timeoutMs: 100 })).rejects.toThrow(refusal("NIX_FAILED"));
+  it("ends a program that gives no sign of life, or says too much", async () => {
+    await expect(sh("sleep 60", { silenceMs: 200 })).rejects.toThrow(refusal("NIX_FAILED"));
     await expect(sh("yes", { maxOutput: 100_000 })).rejects.toThrow(refusal("NIX_FAILED"));
+  });
+
+  it("does not end one that speaks, moves bytes or computes", async () => {
+    const silenceMs = 1000;
+    for (const work of [
+      "for i in 1 2 3 4 5 6 7 8; do echo $i >&2; sleep 0.25; done",
+      "for i in 1 2 3 4 5 6 7 8; do echo $i > /dev/null; sleep 0.25; done",
+      "i=0; while [ $i -lt 3000000 ]; do i=$((i + 1)); done",
+    ]) {
+      expect(await sh(work, { silenceMs }), work).toMatchObject({ code: 0 });
+    }
   });
 
   it("names a program that is missing, and tells it from a missing directory", async () => {

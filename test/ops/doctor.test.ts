@@ -40,6 +40,7 @@ const GOOD_SETTINGS: NixSettings = {
   allowedUsers: ["*"],
   sandbox: true,
   sandboxFallback: false,
+  sandboxPaths: [],
   substitute: true,
   substituters: [],
 };
@@ -601,6 +602,7 @@ describe("on this machine", () => {
         "allowed-users = root",
         "sandbox = relaxed",
         "sandbox-fallback = false",
+        "sandbox-paths = /bin/sh=/usr/bin/dash /usr",
         "substitute = false",
         "substituters =",
         "",
@@ -614,6 +616,7 @@ describe("on this machine", () => {
       allowedUsers: ["root"],
       sandbox: "relaxed",
       sandboxFallback: false,
+      sandboxPaths: ["/bin/sh=/usr/bin/dash", "/usr"],
       substitute: false,
       substituters: [],
     });

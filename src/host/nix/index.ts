@@ -133,7 +133,7 @@ export function evalDrvPath(
     ...(options.cacheDir ? { XDG_CACHE_HOME: options.cacheDir } : {}),
     ...(options.offline ? isolated : {}),
   };
-  return tryNix(nix, "nix", args, { env });
+  return tryNix(nix, "nix", args, { env, mayBuild: true });
 }
 
 /** Everything that is valid in a store. */
@@ -222,12 +222,10 @@ export async function realise(
   args.push(...(options.extra ?? []));
   let failed: NixOutcome | undefined;
   for (const chunk of chunkArguments(targets)) {
-    const outcome = await tryNix(
-      nix,
-      "nix-store",
-      [...args, ...chunk],
-      options.onEvent ? { onEvent: options.onEvent } : {},
-    );
+    const outcome = await tryNix(nix, "nix-store", [...args, ...chunk], {
+      mayBuild: true,
+      ...(options.onEvent ? { onEvent: options.onEvent } : {}),
+    });
     if (!outcome.ok) failed ??= outcome;
     if (failed && !options.keepGoing) break;
   }

@@ -1,19 +1,24 @@
 /** Finds Nix and runs it with a fixed environment; turns its log into events and its failures into NIX_FAILED. */
 import { access, constants, realpath, stat } from "node:fs/promises";
 import { delimiter, dirname, isAbsolute, join } from "node:path";
-import { fail } from "../../errors.js";
+import { AirgapError, fail } from "../../errors.js";
 import type { Report } from "../../events.js";
 import { run } from "../exec.js";
 import { withDiskErrors } from "../files.js";
 import { ownerVariable } from "../orphans.js";
 import { type ProcessIo, watchIo } from "../process-io.js";
 import { InternalLog, type NixLogEvent } from "./internal-log.js";
+import { fullDiskLine } from "./words.js";
 
 /**
  * Bytes of paths on one command line: with all options the list stays under 100,000, a third of what the oldest kernels
  * allow.
  */
 const MAX_ARGUMENT_BYTES = 95_000;
+/** A Nix that gives no sign of life for so long hangs. What evaluates computes, and what copies moves bytes. */
+const SILENCE_MS = 15 * 60_000;
+/** Where builders may work, whom we cannot see at work: some say nothing for hours. */
+const BUILD_SILENCE_MS = 12 * 3_600_000;
 /** Most of Nix's stdout that is kept: `path-info` of 100,000 paths is about 100 MB. */
 const MAX_STDOUT = 512 * 1024 * 1024;
 
@@ -27,12 +32,16 @@ export interface NixContext {
   readonly cwd: string;
   readonly signal: AbortSignal;
   readonly report: Report;
+  /** Replaces the time after which a Nix without a sign of life is ended. */
+  readonly silenceMs?: number;
 }
 
 export interface InvokeOptions {
   readonly onEvent?: (event: NixLogEvent) => void;
   /** What Nix has read and written, now and then. */
   readonly onIo?: (io: ProcessIo) => void;
+  /** It may build, or wait for those who do. */
+  readonly mayBuild?: boolean;
   /** Replaces parts of the environment. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -40,7 +49,7 @@ export interface InvokeOptions {
 export interface NixOutcome {
   readonly ok: boolean;
   readonly stdout: string;
-  /** What Nix said at error level, else its last lines; then the last lines of what builders printed. */
+  /** What Nix said at error level, then the last lines of what programs printed that it had started; else its last lines. */
   readonly message: string;
 }
 
@@ -84,19 +93,24 @@ export async function tryNix(
   nix: NixContext,
   program: "nix" | "nix-store",
   args: readonly string[],
-  { onEvent, onIo, env = {} }: InvokeOptions = {},
+  { onEvent, onIo, mayBuild = false, env = {} }: InvokeOptions = {},
 ): Promise<NixOutcome> {
   const log = new InternalLog();
   const errors: string[] = [];
   const tail: string[] = [];
-  const built: string[] = [];
+  /** Said by programs: those that Nix starts, such as git, and builders. */
+  const others: string[] = [];
   const onStderrLine = (line: string): void => {
     const event = log.parse(line);
     if (event === undefined) return;
-    if (event.type === "message")
-      keep(event.level === 0 && line.startsWith("@nix") ? errors : tail, event.text);
+    if (event.type === "message") {
+      const isOfNix = line.startsWith("@nix");
+      keep(event.level === 0 && isOfNix ? errors : tail, event.text);
+      if (!isOfNix) keep(others, event.text);
+    }
     if (event.type === "build-line") {
-      keep(built, event.line);
+      keep(tail, `> ${event.line}`);
+      keep(others, event.line);
       nix.report({ type: "nix.log", line: event.line });
     }
     onEvent?.(event);
@@ -104,6 +118,10 @@ export async function tryNix(
   const options = Object.entries(nix.options).flatMap(([name, value]) => ["--option", name, value]);
   const common = program === "nix" ? ["--extra-experimental-features", "nix-command flakes"] : [];
   const argv = [join(nix.binDir, program), ...common, ...args, ...options, "--log-format", "internal-json"];
+  const message = (): string => {
+    if (errors.length === 0) return tail.slice(-20).join("\n");
+    return [...errors, ...others.slice(-10).map((line) => `> ${line}`)].join("\n");
+  };
   let stopWatching = (): void => {};
   const result = await run(argv, {
     env: { ...nix.env, ...env, ...ownerVariable() },
@@ -114,27 +132,37 @@ export async function tryNix(
     },
     onStderrLine,
     maxOutput: MAX_STDOUT,
-  }).finally(() => stopWatching());
-  const said = errors.length > 0 ? errors : tail.slice(-20);
-  const message = [...said, ...built.slice(-10).map((line) => `> ${line}`)].join("\n");
-  if (result.code !== 0) await refuseFullDisk(message, args);
+    silenceMs: nix.silenceMs ?? (mayBuild ? BUILD_SILENCE_MS : SILENCE_MS),
+  })
+    .catch((error: unknown) => {
+      throw withLastLines(error, `${program} ${subcommand(args)}`, message());
+    })
+    .finally(() => stopWatching());
+  if (result.code !== 0) await refuseFullDisk(message(), args);
   if (result.signal !== null) {
     // As by a system that is short of memory: no answer to what was asked.
     fail("NIX_FAILED", {
       subject: `${program} ${subcommand(args)}`,
-      actual: [`${program} was killed by ${result.signal}`, message].join("\n").trim(),
-      hint: "Look for what ended it (memory, a watchdog), then run the command again.",
+      actual: [`${program} was killed by ${result.signal}`, message()].join("\n").trim(),
+      hint:
+        result.signal === "SIGABRT"
+          ? "Nix gave up on what it read, as on a narinfo that it does not understand. Verify the bundle."
+          : "Look for what ended it (memory, a watchdog), then run the command again.",
     });
   }
-  return { ok: result.code === 0, stdout: result.stdout.toString("utf8"), message };
+  return { ok: result.code === 0, stdout: result.stdout.toString("utf8"), message: message() };
 }
 
-/** Nix's own words and those of what it runs, SQLite's among them. */
-const FULL = /No space left on device|Disk quota exceeded|database or disk is full|File too large/;
+/** What ended Nix early, with what was being done and what it said last. */
+function withLastLines(error: unknown, subject: string, message: string): unknown {
+  if (!(error instanceof AirgapError) || error.code !== "NIX_FAILED") return error;
+  const actual = [error.details.actual ?? "", message].join("\n").trim();
+  return new AirgapError("NIX_FAILED", { ...error.details, subject, actual }, { cause: error });
+}
 
 /** A full disk says nothing about flake or bundle, whatever came of it. */
 async function refuseFullDisk(message: string, args: readonly string[]): Promise<void> {
-  const actual = message.split("\n").find((line) => FULL.test(line));
+  const actual = fullDiskLine(message);
   if (actual === undefined) return;
   const option = (name: string) => (args.includes(name) ? args[args.indexOf(name) + 1] : undefined);
   const place = option("--to") ?? option("--store") ?? "/nix/store";

@@ -6,6 +6,7 @@ import { fail } from "../../errors.js";
 import { invokeNix, type NixContext, tryNix } from "./invoke.js";
 import { type NixSettings, parseSettings } from "./settings.js";
 import { findSiteNix, SYSTEM_PATH } from "./site.js";
+import { isUnknownCommand } from "./words.js";
 
 export interface MachineNixOptions {
   /** Where to look for Nix. */
@@ -47,7 +48,7 @@ export async function effectiveSettings(nix: NixContext): Promise<NixSettings> {
   const current = await tryNix(nix, "nix", ["config", "show", "--json"]);
   if (current.ok) return parseSettings(current.stdout);
   // Before 2.20 the command had another name.
-  if (current.message.includes("is not a recognised command"))
+  if (isUnknownCommand(current.message))
     return parseSettings(await invokeNix(nix, "nix", ["show-config", "--json"]));
   return fail("NIX_FAILED", { subject: "nix config show", actual: current.message || "no message" });
 }

@@ -1,4 +1,4 @@
-/** What `nix show-config --json` prints: `{ NAME: { value, … } }`. Measured on 2.8.0. What is good is for others. */
+/** What `nix show-config --json` prints: `{ NAME: { value, … } }`. Measured on 2.8.0, 2.26.3 and 2.34.8. What is good is for others. */
 import { fail } from "../../errors.js";
 
 /** Null where this Nix does not say, or says it in another form. */
@@ -10,6 +10,8 @@ export interface NixSettings {
   readonly allowedUsers: readonly string[] | null;
   readonly sandbox: boolean | "relaxed" | null;
   readonly sandboxFallback: boolean | null;
+  /** As nix.conf has them: `/bin/sh=/usr/bin/bash-static`. */
+  readonly sandboxPaths: readonly string[] | null;
   readonly substitute: boolean | null;
   readonly substituters: readonly string[] | null;
 }
@@ -37,9 +39,20 @@ export function parseSettings(text: string): NixSettings {
     allowedUsers: words("allowed-users"),
     sandbox: value("sandbox") === "relaxed" ? "relaxed" : flag("sandbox"),
     sandboxFallback: flag("sandbox-fallback"),
+    sandboxPaths: words("sandbox-paths") ?? mounts(value("sandbox-paths")),
     substitute: flag("substitute"),
     substituters: words("substituters"),
   };
+}
+
+/** The form of 2.34: `{ "/bin/sh": { "source": "/usr/bin/bash-static", "optional": false } }`. */
+function mounts(value: unknown): string[] | null {
+  if (!isObject(value)) return null;
+  const paths = Object.entries(value).map(([target, mount]) => {
+    const source = isObject(mount) ? mount["source"] : undefined;
+    return typeof source === "string" && source !== target ? `${target}=${source}` : target;
+  });
+  return paths.sort();
 }
 
 function parseObject(text: string): Readonly<Record<string, unknown>> {

@@ -5,6 +5,7 @@ import { AirgapError, type Finding, fail } from "../../errors.js";
 import type { Flake, Input, ProjectFile } from "../../generated/types.js";
 import { run } from "../../host/exec.js";
 import * as nix from "../../host/nix/index.js";
+import { isStaleLock } from "../../host/nix/words.js";
 import { type LockedInput, parseFlakeLock, resolveFlakeLock } from "../../nix/flake-lock.js";
 import { formatSri } from "../../nix/hash.js";
 import { readSideApprovals } from "../side-approvals.js";
@@ -35,7 +36,7 @@ export async function readFlake(
   const findings: Finding[] = [];
   const strict = await nix.flakeMetadata(context, ref, "locked");
   let metadata = strict.metadata;
-  if (metadata === null && /requires lock file changes/.test(strict.message)) {
+  if (metadata === null && isStaleLock(strict.message)) {
     findings.push({ code: "LOCK_STALE", subject: ref, actual: firstLine(strict.message) });
     // Only to find what else is wrong: the lock that Nix makes up here is not used for anything.
     metadata = (await nix.flakeMetadata(context, ref, "as-if")).metadata;

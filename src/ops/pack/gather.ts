@@ -5,6 +5,7 @@ import { PackedDerivations } from "../../bundle/packed.js";
 import { AirgapError, type Finding } from "../../errors.js";
 import type { Root, Tier } from "../../generated/types.js";
 import * as nix from "../../host/nix/index.js";
+import { failedDerivations, isHashMismatch } from "../../host/nix/words.js";
 import { type Derivation, parseDerivation } from "../../nix/derivation.js";
 import { derivationReferences } from "../../nix/derivation-hash.js";
 import { formatHex, formatNix32, formatSri, hashOf } from "../../nix/hash.js";
@@ -111,15 +112,12 @@ export async function makeReal(
   };
   const outcome = await nix.realise(context, targets, { keepGoing: true, onEvent });
   if (outcome.ok) return [];
-  const failed = new Set(
-    [...outcome.message.matchAll(/builder for '(\/nix\/store\/[^']+\.drv)'/g)].map((match) => match[1]!),
-  );
+  const failed = failedDerivations(outcome.message);
   for (const target of targets) if (derivations.byPath.get(target)?.kind === "fixed") failed.add(target);
   // It was there, but is not what the flake says.
   const others = [...failed].filter(
     (drvPath) =>
-      derivations.byPath.get(drvPath)?.kind !== "fixed" ||
-      outcome.message.includes(`hash mismatch in fixed-output derivation '${drvPath}'`),
+      derivations.byPath.get(drvPath)?.kind !== "fixed" || isHashMismatch(outcome.message, drvPath),
   );
   for (const drvPath of others) failed.delete(drvPath);
   const sources = [...failed].sort().flatMap((drvPath) => fixedOutput(drvPath, derivations));

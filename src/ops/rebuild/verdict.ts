@@ -146,7 +146,7 @@ export function summarise(
   counts: RebuildCounts,
   from: RebuildPlan["from"],
   prebuilt: readonly { readonly path: string }[],
-  sandboxPaths: readonly string[],
+  sandbox: { readonly byNix: readonly string[]; readonly paths: readonly string[] },
 ): string {
   const parts = [`${counts.identical} of ${counts.toBuild} derivations rebuilt identical from tier ${from}`];
   const add = (count: number, text: string) => {
@@ -164,6 +164,7 @@ export function summarise(
       ? "none start from prebuilt binaries"
       : `${names.length} start from prebuilt binaries (${names.join(", ")})`,
   );
-  if (sandboxPaths.length > 0) parts.push(`builders could use ${sandboxPaths.join(" ")} of this machine`);
+  if (sandbox.paths.length > 0) parts.push(`builders could use ${sandbox.paths.join(" ")} of this machine`);
+  if (sandbox.byNix.length > 0) parts.push(`this Nix lends every build ${sandbox.byNix.join(" ")}`);
   return parts.join("; ");
 }

@@ -9,6 +9,7 @@ const NONE = {
   allowedUsers: null,
   sandbox: null,
   sandboxFallback: null,
+  sandboxPaths: null,
   substitute: null,
   substituters: null,
 };
@@ -18,6 +19,7 @@ describe("Nix's settings", () => {
     const text = JSON.stringify({
       "require-sigs": { value: false, defaultValue: true },
       "trusted-users": { value: ["root", "@wheel"] },
+      "sandbox-paths": { value: ["/bin/sh=/usr/bin/dash", "/usr"] },
       sandbox: { value: "relaxed" },
       "sandbox-fallback": { value: true },
       substituters: { value: [] },
@@ -28,8 +30,20 @@ describe("Nix's settings", () => {
       trustedUsers: ["root", "@wheel"],
       sandbox: "relaxed",
       sandboxFallback: true,
+      sandboxPaths: ["/bin/sh=/usr/bin/dash", "/usr"],
       substituters: [],
     });
+  });
+
+  it("have the sandbox's paths in the form of 2.34, too", () => {
+    const value = {
+      "/usr": { source: "/usr", optional: false },
+      "/bin/sh": { source: "/usr/bin/bash-static", optional: false },
+    };
+    expect(parseSettings(JSON.stringify({ "sandbox-paths": { value } })).sandboxPaths).toEqual([
+      "/bin/sh=/usr/bin/bash-static",
+      "/usr",
+    ]);
   });
 
   it("are null where they are missing, or of another kind", () => {
@@ -38,6 +52,7 @@ describe("Nix's settings", () => {
       "require-sigs": { value: "true" },
       "trusted-users": { value: "root" },
       "allowed-users": { value: ["*", 1] },
+      "sandbox-paths": { value: "/usr" },
       sandbox: { value: "maybe" },
       substitute: true,
       substituters: null,

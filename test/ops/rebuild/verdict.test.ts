@@ -163,9 +163,15 @@ describe("judge", () => {
 
 it("the summary counts, and names prebuilt binaries and lent paths", () => {
   const counts = countVerdicts(verdictsOf(CHAIN, { lib: "B", mid: "B", app: "A" }), 0);
-  expect(summarise(counts, "source", [{ path: out("bootstrap") }], ["/bin"])).toBe(
+  const start =
     "1 of 3 derivations rebuilt identical from tier source; 1 differ; 1 differ because of what they depend on; " +
-      `1 start from prebuilt binaries (${out("bootstrap").slice(11)}); builders could use /bin of this machine`,
+    `1 start from prebuilt binaries (${out("bootstrap").slice(11)})`;
+  const prebuilt = [{ path: out("bootstrap") }];
+  expect(summarise(counts, "source", prebuilt, { byNix: [], paths: ["/bin"] })).toBe(
+    `${start}; builders could use /bin of this machine`,
+  );
+  expect(summarise(counts, "source", prebuilt, { byNix: ["/bin/sh=/usr/bin/bash-static"], paths: [] })).toBe(
+    `${start}; this Nix lends every build /bin/sh=/usr/bin/bash-static`,
   );
 });
 

@@ -1,0 +1,66 @@
+/**
+ * What Nix says to people, read by us where nothing else tells: the words of each version that we know, and nobody else
+ * looks for them. Pure. Measured on 2.8.0, 2.26.3 and 2.34.8.
+ */
+
+/** Derivations whose own build failed; those that only wait for them are not among them. */
+export function failedDerivations(message: string): Set<string> {
+  const failed = new Set<string>();
+  // To 2.31 or so; then the other.
+  for (const [, drvPath] of message.matchAll(/builder for '(\/nix\/store\/[^'\s]+\.drv)' failed/g)) {
+    failed.add(drvPath!);
+  }
+  for (const [, drvPath, reason] of message.matchAll(
+    /Cannot build '(\/nix\/store\/[^'\s]+\.drv)'\.\s+Reason: ([^\n]*)/g,
+  )) {
+    if (!/^\d+ dependenc/.test(reason!)) failed.add(drvPath!);
+  }
+  return failed;
+}
+
+/** Whether this fixed output was there, but is not what its derivation says. */
+export function isHashMismatch(message: string, drvPath: string): boolean {
+  return message.includes(`hash mismatch in fixed-output derivation '${drvPath}'`);
+}
+
+export interface ImportMismatch {
+  readonly storePath: string;
+  readonly expected: string;
+  readonly actual: string;
+}
+
+/** A NAR that was read with another hash than its narinfo has. */
+export function importMismatch(message: string): ImportMismatch | null {
+  const words = /hash mismatch importing path '([^']+)';\s+specified:\s+(\S+)\s+got:\s+(\S+)/;
+  const [, storePath, expected, actual] = words.exec(message) ?? [];
+  if (storePath === undefined || expected === undefined || actual === undefined) return null;
+  return { storePath, expected, actual };
+}
+
+/** The folder of a failed build that `--keep-failed` left: to 2.2x in TMPDIR, later in the store's own state. */
+export function keptBuildFolder(message: string): string | null {
+  const [, quoted, doubly] = /^note: keeping build directory (?:'([^']+)'|"([^"]+)")/.exec(message) ?? [];
+  const folder = quoted ?? doubly;
+  // From 2.22 on the build has a folder of its own in there.
+  return folder?.replace(/\/build$/, "") ?? null;
+}
+
+/** A lock that does not fit its flake.nix, where it may not be written. */
+export function isStaleLock(message: string): boolean {
+  return message.includes("requires lock file changes");
+}
+
+export function isUnknownCommand(message: string): boolean {
+  return message.includes("is not a recognised command");
+}
+
+/** No sandbox can be made here. */
+export function isAboutSandbox(message: string): boolean {
+  return /sandbox|namespace|unshare|clone/i.test(message);
+}
+
+/** The line that says so; its words are those of the system, and of SQLite. */
+export function fullDiskLine(message: string): string | undefined {
+  const full = /No space left on device|Disk quota exceeded|database or disk is full|File too large/;
+  return message.split("\n").find((line) => full.test(line));
+}

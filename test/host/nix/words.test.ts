@@ -1,0 +1,79 @@
+import { describe, expect, it } from "vitest";
+import {
+  failedDerivations,
+  fullDiskLine,
+  importMismatch,
+  isHashMismatch,
+  isStaleLock,
+  keptBuildFolder,
+} from "../../../src/host/nix/words.js";
+
+const A = "/nix/store/iacrpklzi3md4rzbccwczw3z7yxg6m8y-src-a.drv";
+const B = "/nix/store/w56zzxgw9avmkm9wyx85kj17pr6jj27h-src-b.drv";
+
+describe("a build that failed", () => {
+  it("is named by 2.8 and 2.26, and not what waits for it", () => {
+    const message = [
+      `builder for '${A}' failed with exit code 1;`,
+      "       last 1 log lines:",
+      "       > unable to download",
+      `       For full logs, run 'nix log ${A}'.`,
+      `1 dependencies of derivation '${B}' failed to build`,
+    ].join("\n");
+    expect([...failedDerivations(message)]).toEqual([A]);
+  });
+
+  it("is named by 2.34, and not what waits for it", () => {
+    const message = [
+      `Cannot build '${A}'.`,
+      "Reason: builder failed with exit code 1.",
+      "Output paths:",
+      "  /nix/store/vlbz0vm44a9mni0li40y5adwgk2p314y-src-a",
+      `\u001b[0mCannot build '${B}'.`,
+      "       Reason: 2 dependencies failed.",
+      `Cannot build '${B}x'.`,
+    ].join("\n");
+    expect([...failedDerivations(message)]).toEqual([A]);
+    expect([...failedDerivations("Cannot build '/nix/store/a.drv'.\nReason: 1 dependency failed.")]).toEqual(
+      [],
+    );
+  });
+});
+
+it("tells a fixed output that is another from one that is not there", () => {
+  const words = `hash mismatch in fixed-output derivation '${A}':\n  specified: sha256-x\n  got: sha256-y`;
+  expect([isHashMismatch(words, A), isHashMismatch(words, B)]).toEqual([true, false]);
+});
+
+it("reads what a NAR has and should have", () => {
+  const words =
+    "hash mismatch importing path '/nix/store/x-y';\n  specified: sha256:a\n  got:       sha256:b";
+  expect(importMismatch(words)).toEqual({
+    storePath: "/nix/store/x-y",
+    expected: "sha256:a",
+    actual: "sha256:b",
+  });
+  expect(importMismatch("hash mismatch importing path '/nix/store/x-y'")).toBeNull();
+});
+
+it.each([
+  ["2.8", "note: keeping build directory '/tmp/nix-build-bad.drv-0'", "/tmp/nix-build-bad.drv-0"],
+  ["2.26", "note: keeping build directory '/tmp/nix-build-bad.drv-0/build'", "/tmp/nix-build-bad.drv-0"],
+  ["2.34", 'note: keeping build directory "/s/nix/builds/nix-24-4/build"', "/s/nix/builds/nix-24-4"],
+  ["a builder", "> note: keeping build directory '/etc'", null],
+])("finds the folder that %s kept", (_, words, folder) => {
+  expect(keptBuildFolder(words)).toBe(folder);
+});
+
+it("knows a stale lock", () => {
+  const words =
+    "flake 'git+file:///f' requires lock file changes but they're not allowed due to '--no-update-lock-file'";
+  expect([isStaleLock(words), isStaleLock("lock file changes")]).toEqual([true, false]);
+});
+
+it("finds the line about a full disk among others", () => {
+  expect(fullDiskLine("a\nwriting to file: No space left on device\nb")).toBe(
+    "writing to file: No space left on device",
+  );
+  expect(fullDiskLine("a\nb")).toBeUndefined();
+});
