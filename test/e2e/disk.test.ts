@@ -228,13 +228,14 @@ describe.skipIf(!CAN_MOUNT)("restore", () => {
     expect(readdirSync(disk.path)).toEqual([]);
   });
 
-  it.each<[what: string, before: DiskSize]>([
-    ["files take more than their bytes", { size: "7m" }],
-    ["files need more inodes than there are", { size: "64m", inodes: 700 }],
-  ])("where %s: what was there stays, and with room the next run completes", async (_, size) => {
-    const disk = mount(size);
+  it.each<[what: string, shrink: (disk: Tmpfs) => DiskSize]>([
+    ["files take more than their bytes", (disk) => ({ size: `${disk.used.kilobytes + 4600}k` })],
+    ["files need more inodes than there are", (disk) => ({ size: "64m", inodes: disk.used.inodes + 100 })],
+  ])("where %s: what was there stays, and with room the next run completes", async (_, shrink) => {
+    const disk = mount({ size: "64m", inodes: 100_000 });
     const store = join(disk.path, "store");
     expect(await restored(small.tar, store)).toEqual([0, "complete"]);
+    disk.resize(shrink(disk));
     const { code, finding } = await refusal(args(bundles.tar, store), onSite());
     expect(code).toBe(22);
     expect(finding).toMatchObject(full(store));

@@ -169,14 +169,20 @@ describe("what fails", () => {
       "acme-pump-1.4.0": "not-built",
     });
     const of = (name: string) => json.derivations.find(({ drvPath }) => drvPath.endsWith(`-${name}.drv`))!;
-    expect(of("libpump").log.at(-1)).toBe("executing '/bin/sh': No such file or directory");
     expect(of("parameters.nix").because).toEqual([of("codegen").drvPath]);
-    expect(json.counts).toMatchObject({ toBuild: 15, identical: 0, failed: 11, notBuilt: 4 });
+    const { sandbox, counts } = json;
+    expect(counts).toMatchObject({ toBuild: 15, notBuilt: 4, failed: 11 - counts!.identical });
+    // Debian's newer Nix lends every build a shell, with which four need no program.
+    const isShellLent = sandbox.byNix.length > 0;
+    const word = isShellLent ? /mkdir: command not found$/ : /'\/bin\/sh': No such file or directory$/;
+    expect(of("libpump").log.at(-1)).toMatch(word);
+    expect(counts!.identical).toBe(isShellLent ? 4 : 0);
+    expect(json.summary.includes("this Nix lends every build /bin/sh=")).toBe(isShellLent);
   });
 
   it("leaves its folder only when asked to", async () => {
     const { json } = await rebuild(bundles.tar, "--keep-failed");
-    expect(json.kept).toHaveLength(11);
+    expect(json.kept).toHaveLength(json.counts!.failed);
     expect(json.kept.every((folder) => existsSync(folder))).toBe(true);
     rmSync(join(json.kept[0]!, ".."), { recursive: true });
   });

@@ -1,7 +1,7 @@
 /**
  * What stock Nix imports and we refuse, side by side: each forgery is let into a store by the real Nix of this machine, with
- * signatures required, or without as guides for isolated machines recommend. README.md has the table. Where a Nix refuses
- * one of these, this test fails: then the table is out of date.
+ * signatures required, or without as guides for isolated machines recommend. README.md has the table, which is of Nix 2.8.
+ * Where a Nix refuses one of these that is not known to, this test fails: then the table is out of date.
  */
 import { execFileSync } from "node:child_process";
 import {
@@ -21,10 +21,13 @@ import type { RestoreReceipt, VerifyReport } from "../../src/generated/types.js"
 import { writeNar } from "../../src/nix/nar-writer.js";
 import { cliJson, type Outcome, runProgram } from "../support/cli.js";
 import { nixEnvironment } from "../support/fixtures.js";
+import { installedNix, isOlder } from "../support/installed-nix.js";
 import { FEATURES } from "../support/packed.js";
 import { file, tree } from "../support/release.js";
 import { type Battlefield, makeBattlefield } from "./battle.js";
 import type { Victim } from "./victim.js";
+
+const NIX = installedNix();
 
 let field: Battlefield;
 beforeAll(async () => {
@@ -46,6 +49,8 @@ interface Forgery {
   readonly evidence: (at: string, victim: Victim) => void;
   /** Nix says no in the end, when all is written. */
   readonly leavesBehind?: boolean;
+  /** The Nix from which on it is refused, of those that we know: "2.34". */
+  readonly refusedFrom?: string;
   readonly ours: readonly [exit: number, code: string];
 }
 
@@ -165,6 +170,7 @@ const FORGERIES: readonly Forgery[] = [
     name: "a narinfo whose URL leads out of the bundle",
     signatures: "required",
     path: /^stamp$/,
+    refusedFrom: "2.34",
     change(victim) {
       victim.edit(narinfoOf(victim, /^stamp$/), (text) => text.replace(/URL: .*/, "URL: ../outside"));
     },
@@ -178,6 +184,7 @@ const FORGERIES: readonly Forgery[] = [
     name: "a NAR whose entries are not sorted",
     signatures: "required",
     path: /^codegen$/,
+    refusedFrom: "2.26",
     change(victim) {
       const nar = Buffer.from(writeNar(tree({ aa: "x", bb: "y" }))).toString("latin1");
       const swapped = nar.replace("bb", "@@").replace("aa", "bb").replace("@@", "aa");
@@ -212,15 +219,17 @@ const FORGERIES: readonly Forgery[] = [
 
 it.each(FORGERIES.map((forgery) => [forgery.name, forgery.signatures, forgery] as const))(
   "%s: stock Nix lets it in with signatures %s, we do not",
-  async (_, signatures, { path, change, onDisk, leavesBehind, evidence, ours }) => {
+  async (_, signatures, { path, change, onDisk, leavesBehind, refusedFrom, evidence, ours }) => {
     const dir = mkdtempSync(field.packed.path("stock-"));
     const victim = field.good.clone();
     change(victim);
     const bundle = victim.write(dir, "directory");
     onDisk?.(bundle, victim);
     const { storePath } = victim.path(path);
-    await nixCopy(dir, bundle, { signatures, storePath }, leavesBehind);
-    evidence(join(dir, "store", storePath), victim);
+    const isRefused = refusedFrom !== undefined && !isOlder(NIX, refusedFrom);
+    const { code: stock } = await nixCopy(dir, bundle, { signatures, storePath }, leavesBehind ?? isRefused);
+    if (isRefused) expect(stock).not.toBe(0);
+    else evidence(join(dir, "store", storePath), victim);
 
     const { code, json } = await cliJson<VerifyReport>([
       "verify",

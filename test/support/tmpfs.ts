@@ -24,6 +24,11 @@ export class Tmpfs {
     execFileSync("mount", ["-o", `remount,${options(size)}`, this.path]);
   }
 
+  get used(): { readonly kilobytes: number; readonly inodes: number } {
+    const { blocks, bfree, bsize, files, ffree } = statfsSync(this.path);
+    return { kilobytes: ((blocks - bfree) * bsize) / 1024, inodes: files - ffree };
+  }
+
   /** Leaves just so many bytes free, in a file that `drain` removes. */
   fill(free = 0): void {
     const { bavail, bsize } = statfsSync(this.path);
