@@ -9,8 +9,8 @@ import { isUtf8 } from "node:buffer";
 import { AirgapError, type Code, type Details } from "../errors.js";
 import { excerpt } from "./excerpt.js";
 
-/** Directories around the deepest node: the root has depth 0. Newer Nix refuses deep nesting as well. */
-export const MAX_DEPTH = 64;
+/** Directories around the deepest node: the root has depth 0. Nix 2.34 neither packs nor unpacks deeper ones. */
+export const MAX_DEPTH = 63;
 /** Bytes of one directory entry's name (NAME_MAX on Linux). */
 export const MAX_NAME = 255;
 /** Bytes of a symlink's target (PATH_MAX without its final NUL). */
@@ -289,7 +289,7 @@ export class NarParser {
 
   #enter(): void {
     if (this.#visitor.directoryEnter !== undefined) this.#visitor.directoryEnter(this.#path());
-    // Depth 64 may hold an empty directory; its first entry is refused in #name.
+    // The deepest may hold an empty directory; its first entry is refused in #name.
     if (this.#depth < MAX_DEPTH) this.#nameLengths[this.#depth] = 0;
     if (this.#visitor.collision !== undefined) this.#folded.push(new Map());
     this.#depth++;
