@@ -507,6 +507,11 @@ export const CODES = {
     "Put the folder of the right one first on PATH, or take away the right of all to write there.",
   ),
   NIX_FAILED: code(nix, "Nix failed", "Read Nix's last lines above."),
+  DAEMON_KEY: code(
+    nix,
+    "Nix's daemon takes from this user only what a key signed that it trusts",
+    "Root adds the key to trusted-public-keys in /etc/nix/nix.conf and restarts the daemon; or restores.",
+  ),
   DISK: code(
     disk,
     "the disk or its permissions said no",

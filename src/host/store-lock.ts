@@ -1,4 +1,5 @@
-/** One run at a time in one store: restores, and a rebuild in its scratch store. The lock lies in the store's state. */
+/** One run at a time in one store: restores, and a rebuild in its scratch store. The lock lies in the store's state; of who may not write
+ * there, in their own: their daemon looks after everybody's imports. */
 import { mkdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { errorCode, withDiskErrors } from "./files.js";
@@ -6,11 +7,13 @@ import { withLock } from "./lock.js";
 import type { TargetStore } from "./store.js";
 
 /** @throws AirgapError LOCKED, DISK, NO_SPACE */
-export async function withStoreLock<T>({ stateDir }: TargetStore, action: () => Promise<T>): Promise<T> {
-  const folder = join(stateDir, "nix-airgap");
-  await withDiskErrors(folder, () => mkdir(folder, { recursive: true }));
-  return withLock(join(folder, "store.lock"), async () => {
-    await dropEmptySchema(join(stateDir, "db/schema"));
+export async function withStoreLock<T>(
+  { stateDir, keptDir, roots }: TargetStore,
+  action: () => Promise<T>,
+): Promise<T> {
+  await withDiskErrors(keptDir, () => mkdir(keptDir, { recursive: true }));
+  return withLock(join(keptDir, "store.lock"), async () => {
+    if (roots === "direct") await dropEmptySchema(join(stateDir, "db/schema"));
     return action();
   });
 }

@@ -3,12 +3,16 @@
  * this machine: bytes that cannot be read back here cannot be checked.
  */
 import { access, constants, realpath, stat } from "node:fs/promises";
-import { basename, dirname, join, resolve } from "node:path";
+import { userInfo } from "node:os";
+import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import { fail } from "../errors.js";
 import { asDiskError, errorCode } from "./files.js";
 
 const STORE_DIR = "/nix/store";
 const STATE_DIR = "/nix/var/nix";
+const DAEMON_SOCKET = join(STATE_DIR, "daemon-socket/socket");
+/** What is ours, in the state of a store, among its GC roots, and in a user's own state. */
+const KEPT = "nix-airgap";
 
 export interface TargetStore {
   /** For `--store`. */
@@ -16,25 +20,47 @@ export interface TargetStore {
   readonly kind: "local" | "daemon" | "chroot";
   /** The folder that holds the paths: `/nix/store/X` lies at `<realStoreDir>/X`. */
   readonly realStoreDir: string;
-  /** The folder with `db` and `gcroots`. */
+  /** The folder with `db`. */
   readonly stateDir: string;
+  /** The folder of restores' own: their lock, what they remember. */
+  readonly keptDir: string;
+  /**
+   * `direct`: symlinks in `<stateDir>/gcroots`. `indirect`: who may not write there keeps symlinks in `keptDir`, of which
+   * the daemon is told.
+   */
+  readonly roots: "direct" | "indirect";
 }
 
+/** The variables that say where a user's own state is. */
+type Env = Readonly<Record<string, string | undefined>>;
+
 /**
- * `text`: as `nix --store` takes it: nothing or `auto`, `local`, `daemon`, a folder, or `local?root=FOLDER`.
+ * `text`: as `nix --store` takes it: nothing or `auto`, `local`, `daemon`, `unix://SOCKET`, a folder, or `local?root=FOLDER`.
  *
- * @throws AirgapError USAGE for any other kind of store; DISK
+ * @throws AirgapError USAGE for any other kind of store, and for one that this user cannot reach; DISK
  */
-export async function resolveStore(text: string | undefined, cwd: string): Promise<TargetStore> {
-  if (text === undefined || text === "auto") return machineStore();
-  if (text === "local" || text === "daemon") return systemStore(text);
-  if (/^[a-z0-9+-]+:\/\//i.test(text) || text.startsWith("unix:")) {
-    return refuse(text, "a store on this machine, since its bytes are read back and compared");
+export async function resolveStore(text: string | undefined, cwd: string, env: Env): Promise<TargetStore> {
+  if (text === undefined || text === "auto") return machineStore(env);
+  if (text === "local" || text === "local://") return localStore();
+  if (text === "daemon" || text === "unix://") return daemonStore("daemon", DAEMON_SOCKET, env);
+  if (/^unix:\/\/\/[^?&#%]+$/.test(text)) return daemonStore(text, text.slice("unix://".length), env);
+  const root = /^local(?::\/\/)?\?(.*)$/s.exec(text)?.[1];
+  if (root !== undefined) return chrootStore(rootOf(root, text));
+  if (/^(auto|daemon|local|dummy|unix)[?:]/.test(text)) {
+    return refuse(
+      text,
+      "auto, local, daemon, unix:///SOCKET, local?root=/FOLDER or a folder, without parameters",
+    );
   }
-  if (text.startsWith("local?")) return chrootStore(rootOf(text));
+  if (/^[a-z0-9+-]+:\/\//i.test(text)) {
+    return refuse(text, "a store on this machine, since its bytes are read back and compared", COPY_YOURSELF);
+  }
   if (text === "") return refuse(text, "a folder, local, daemon or auto");
   return chrootStore(resolve(cwd, text));
 }
+
+const COPY_YOURSELF =
+  "Restore into a folder here (--store FOLDER), or run restore on the machine that has the store.";
 
 /** A store whose `/nix/store` lies in a folder, which need not exist yet. @throws AirgapError USAGE, DISK */
 export async function chrootStore(folder: string): Promise<TargetStore> {
@@ -48,8 +74,12 @@ export async function chrootStore(folder: string): Promise<TargetStore> {
     uri: chrootUri(root),
     kind: "chroot",
     realStoreDir: join(root, STORE_DIR),
-    stateDir: join(root, STATE_DIR),
+    ...direct(join(root, STATE_DIR)),
   };
+}
+
+function direct(stateDir: string): Pick<TargetStore, "stateDir" | "keptDir" | "roots"> {
+  return { stateDir, keptDir: join(stateDir, KEPT), roots: "direct" };
 }
 
 /** Where a store path's bytes lie. */
@@ -63,10 +93,19 @@ function chrootUri(root: string): string {
   return `local?root=${root.split("/").map(encodeURIComponent).join("/")}`;
 }
 
-function rootOf(uri: string): string {
-  const encoded = /^local\?root=([^?&#]+)$/.exec(uri)?.[1];
+/** Of all parameters that Nix has for such a store, the one that leaves its layout as it is. */
+function rootOf(query: string, uri: string): string {
+  const others = query.split("&").flatMap((part) => (part.startsWith("root=") ? [] : [part.split("=")[0]!]));
+  if (others.length > 0) {
+    return refuse(
+      uri,
+      `local?root=/FOLDER without ${others.join(", ")}`,
+      "Leave that parameter out: store and state then lie in FOLDER/nix, where paths are read back and GC roots are set.",
+    );
+  }
+  const encoded = /^root=([^?&#]+)$/.exec(query)?.[1];
   const root = encoded === undefined ? undefined : decoded(encoded);
-  return root?.startsWith("/") ? root : refuse(uri, "local?root=/FOLDER and no other parameter");
+  return root?.startsWith("/") ? root : refuse(uri, "local?root=/FOLDER, once, absolute, percent-encoded");
 }
 
 function decoded(text: string): string | undefined {
@@ -79,17 +118,9 @@ function decoded(text: string): string | undefined {
 }
 
 /** As Nix chooses: the store itself for who may write it, else its daemon. */
-async function machineStore(): Promise<TargetStore> {
-  const isWritable = await access(STATE_DIR, constants.W_OK).then(
-    () => true,
-    () => false,
-  );
-  if (isWritable) return systemStore("local");
-  const hasDaemon = await stat(join(STATE_DIR, "daemon-socket/socket")).then(
-    (stats) => stats.isSocket(),
-    () => false,
-  );
-  if (hasDaemon) return systemStore("daemon");
+async function machineStore(env: Env): Promise<TargetStore> {
+  if (await isWritable(STATE_DIR)) return systemStore("local");
+  if (await isSocket(DAEMON_SOCKET)) return daemonStore("daemon", DAEMON_SOCKET, env);
   if (process.getuid?.() === 0) return systemStore("local");
   return fail("USAGE", {
     subject: "--store",
@@ -99,8 +130,53 @@ async function machineStore(): Promise<TargetStore> {
   });
 }
 
-function systemStore(uri: "local" | "daemon"): TargetStore {
-  return { uri, kind: uri, realStoreDir: STORE_DIR, stateDir: STATE_DIR };
+async function localStore(): Promise<TargetStore> {
+  if (await isWritable(STATE_DIR)) return systemStore("local");
+  return refuse(
+    "local",
+    `a store that this user may write, which ${STATE_DIR} is not`,
+    "Leave out --store to go by Nix's daemon, run as root, or give --store FOLDER.",
+  );
+}
+
+async function daemonStore(uri: string, socket: string, env: Env): Promise<TargetStore> {
+  if (!(await isSocket(socket))) {
+    return refuse(
+      uri,
+      "a Nix daemon",
+      `No socket is at ${socket}. Start the daemon (systemctl start nix-daemon.socket); root needs none: --store local.`,
+    );
+  }
+  const store = { ...systemStore("daemon"), uri };
+  const isOurs = (await isWritable(store.keptDir)) && (await isWritable(join(STATE_DIR, "gcroots", KEPT)));
+  return isOurs ? store : { ...store, keptDir: join(userState(env), KEPT), roots: "indirect" };
+}
+
+function systemStore(kind: "local" | "daemon"): TargetStore {
+  return { uri: kind, kind, realStoreDir: STORE_DIR, ...direct(STATE_DIR) };
+}
+
+/** https://specifications.freedesktop.org/basedir-spec: a relative path counts as none. */
+function userState({ XDG_STATE_HOME: state, HOME: home }: Env): string {
+  if (state !== undefined && isAbsolute(state)) return state;
+  return join(home !== undefined && isAbsolute(home) ? home : userInfo().homedir, ".local/state");
+}
+
+function isSocket(path: string): Promise<boolean> {
+  return stat(path).then(
+    (stats) => stats.isSocket(),
+    () => false,
+  );
+}
+
+/** Whether this user may write in a folder, or make it. */
+async function isWritable(folder: string): Promise<boolean> {
+  try {
+    await access(folder, constants.W_OK);
+    return true;
+  } catch (error) {
+    return errorCode(error) === "ENOENT" && folder !== "/" && isWritable(dirname(folder));
+  }
 }
 
 async function realPathOf(folder: string): Promise<string> {
@@ -115,6 +191,6 @@ async function realPathOf(folder: string): Promise<string> {
   }
 }
 
-function refuse(actual: string, expected: string): never {
-  return fail("USAGE", { subject: "--store", expected, actual });
+function refuse(actual: string, expected: string, hint?: string): never {
+  return fail("USAGE", { subject: "--store", expected, actual, ...(hint === undefined ? {} : { hint }) });
 }

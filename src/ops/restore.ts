@@ -4,7 +4,7 @@
  */
 import { join, resolve } from "node:path";
 import { linkNames, mainProgram, siteCommands } from "../bundle/site-commands.js";
-import { AirgapError, EXIT, exitOf, type Finding } from "../errors.js";
+import { AirgapError, EXIT, exitOf, type Finding, fail } from "../errors.js";
 import type { Path, RestoreReceipt, Root, SiteState } from "../generated/types.js";
 import { VERSION } from "../generated/version.js";
 import {
@@ -16,7 +16,8 @@ import {
   writeFileAtomic,
 } from "../host/files.js";
 import type { Gate } from "../host/gate.js";
-import { makeRoots, parseRootName } from "../host/gc-roots.js";
+import { makeRoots, type PendingRoots, parseRootName } from "../host/gc-roots.js";
+import { makeIndirectRoots } from "../host/indirect-roots.js";
 import { invalidPaths, type NixContext, version } from "../host/nix/index.js";
 import { parseSandboxPaths, siteNix } from "../host/nix/site.js";
 import { checkOutLinks, writeOutLinks } from "../host/out-links.js";
@@ -24,6 +25,7 @@ import { programsIn } from "../host/programs.js";
 import { makeRunDir } from "../host/run-dir.js";
 import { realPath, resolveStore, type TargetStore } from "../host/store.js";
 import { withStoreLock } from "../host/store-lock.js";
+import type { SecretKey } from "../nix/signature.js";
 import { formatTime } from "../time.js";
 import { checkOnDisk, checkRecords, DiskCheck, totalsOf } from "./check-disk.js";
 import type { Context } from "./context.js";
@@ -33,10 +35,11 @@ import { readImportKey } from "./import-key.js";
 import { PhaseClock } from "./phase-clock.js";
 import { auditBundle, codesOf, type Happening, recorded, recordIn } from "./record.js";
 import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
+import { explainRefusal, smallestProof } from "./restore/daemon-trust.js";
 import { planRestore, type RestorePlan } from "./restore/plan.js";
 import { dropRepair, withRepair } from "./restore/repair.js";
 import { acceptRelease } from "./site.js";
-import { type Trust, trustDetails } from "./verify/trust.js";
+import { pathKeys, type Trust, trustDetails } from "./verify/trust.js";
 import type { VerifiedBundle } from "./verify/verified-bundle.js";
 import { verifyToBundle } from "./verify.js";
 
@@ -67,7 +70,7 @@ export async function restore(
   options: RestoreOptions,
   context: Context,
 ): Promise<RestoreReceipt> {
-  const store = await resolveStore(options.store, context.cwd);
+  const store = await resolveStore(options.store, context.cwd, context.env);
   const run = new Run(bundlePath, store, options, context);
   const receipt = await run.record(await run.toReceipt());
   if (options.receipt !== undefined) {
@@ -224,17 +227,36 @@ class Run {
     const refused = await this.#accept(bundle);
     if (refused.length > 0) return [...refused];
     const name = this.#gcRoot ?? `${product}-${release}`;
-    const roots = await makeRoots(
-      this.#store,
-      name,
-      paths.map(({ storePath }) => storePath),
-    );
-    const findings = plan.missing.length > 0 ? await this.#import(bundle, plan, nix, tempDir) : [];
+    const roots = await this.#makeRoots(name, paths, nix);
+    const proof = this.#store.kind === "daemon" ? smallestProof(plan.missing) : [];
+    const refusals = await this.#prove(bundle, proof, nix, tempDir);
+    if (refusals.length > 0) return refusals;
+    const rest = plan.missing.filter((path) => !proof.includes(path));
+    const findings = rest.length > 0 ? await this.#import(bundle, rest, nix, tempDir) : [];
     if (findings.length > 0) return findings;
     await roots.commit();
+    if (this.#store.roots === "indirect") await this.#requireAll(paths, nix);
     await dropRepair(this.#store);
     this.#gcRoots = roots.path;
     return [];
+  }
+
+  #makeRoots(name: string, paths: readonly Path[], nix: NixContext): Promise<PendingRoots> {
+    const store = this.#store;
+    if (store.roots === "indirect") return makeIndirectRoots(nix, store, name, paths);
+    return makeRoots(
+      store,
+      name,
+      paths.map(({ storePath }) => storePath),
+    );
+  }
+
+  /** Roots that came after the import: a collection may have come between. */
+  async #requireAll(paths: readonly Path[], nix: NixContext): Promise<void> {
+    const names = paths.map(({ storePath }) => storePath);
+    const [gone] = await invalidPaths(nix, names, this.#store.uri);
+    if (gone !== undefined)
+      fail("STORE_PATH_ABSENT", { subject: gone, actual: "it was collected meanwhile" });
   }
 
   /** From here on the site has this release: what is older needs an authorization. */
@@ -255,11 +277,12 @@ class Run {
   /** Checks on disk what the store has by then, while the rest is imported. */
   #import(
     bundle: VerifiedBundle,
-    { missing }: RestorePlan,
+    missing: readonly Path[],
     nix: NixContext,
     tempDir: string,
   ): Promise<Finding[]> {
     const context = this.#context;
+    const before = this.#imported;
     const byName = new Map(missing.map((path) => [path.storePath, path]));
     const work = importProgress(bundle, missing, { context, isChecked: true });
     return this.#clock.phase("import", work.totals, async (progress) => {
@@ -277,20 +300,19 @@ class Run {
       try {
         const changed = await importBundle(bundle, missing, {
           nix,
-          gate: await this.#gate(bundle, tempDir),
+          gate: await this.#gate(bundle, join(tempDir, "gate")),
           store: this.#store.uri,
           context,
           onEvent: (event, lane) => {
             if (!work.take(event, lane)) return;
-            this.#imported = work.copied;
+            this.#imported = before + work.copied;
             progress(work.done);
           },
           onImported: (names) => check.add(names.map((name) => byName.get(name)!)),
         });
         if (changed.length > 0) {
           // Nix also says of what it refused that it was done.
-          const invalid = await invalidPaths(nix, [...byName.keys()], this.#store.uri);
-          this.#imported = missing.length - invalid.size;
+          this.#imported = before + (await this.#countValid(missing, nix));
           return changed;
         }
         const wrong = await check.finish();
@@ -301,13 +323,47 @@ class Run {
     });
   }
 
+  /** Whether a daemon takes paths of this user, by the smallest part of them: before the others are moved. */
+  async #prove(
+    bundle: VerifiedBundle,
+    proof: readonly Path[],
+    nix: NixContext,
+    tempDir: string,
+  ): Promise<Finding[]> {
+    if (proof.length === 0) return [];
+    const context = this.#context;
+    const gate = await this.#gate(bundle, join(tempDir, "proof"));
+    const to = { nix, gate, store: this.#store.uri, context, onEvent: () => {} };
+    try {
+      const changed = await importBundle(bundle, proof, to);
+      if (changed.length > 0) return changed;
+    } catch (error) {
+      const siteKey = (await this.#siteKey())?.publicKey ?? null;
+      const about = { paths: proof, siteKey, pathKeys: pathKeys(this.#options.trust) };
+      return [await explainRefusal(error, about, context)];
+    } finally {
+      this.#imported = await this.#countValid(proof, nix);
+    }
+    const wrong = await checkOnDisk(this.#store, proof, context, () => {});
+    this.#checked += proof.length - wrong.length;
+    return wrong.length > 0 ? this.#withRepair(wrong, bundle, nix) : [];
+  }
+
+  async #countValid(paths: readonly Path[], nix: NixContext): Promise<number> {
+    const names = paths.map(({ storePath }) => storePath);
+    return names.length - (await invalidPaths(nix, names, this.#store.uri)).size;
+  }
+
   /** Of the site's own key, where it keeps one: its daemon trusts no other. */
-  async #gate(bundle: VerifiedBundle, tempDir: string): Promise<Gate> {
-    const { trust } = this.#options;
-    const site = trust.by === "policy" ? trust.site : null;
-    const key = site === null ? null : await readImportKey(site.place);
+  async #gate(bundle: VerifiedBundle, dir: string): Promise<Gate> {
+    const key = await this.#siteKey();
     const { signal } = this.#context;
-    return gateTo(bundle, join(tempDir, "gate"), key === null ? { signal } : { signal, key });
+    return gateTo(bundle, dir, key === null ? { signal } : { signal, key });
+  }
+
+  async #siteKey(): Promise<SecretKey | null> {
+    const { trust } = this.#options;
+    return trust.by === "policy" && trust.site !== null ? readImportKey(trust.site.place) : null;
   }
 
   async #check(phase: string, paths: readonly Path[]): Promise<Finding[]> {

@@ -22,7 +22,7 @@ it("lets Nix complete a store that a killed Nix left without the number of its s
     }).trim();
   writeFileSync(join(dir, "kept"), "kept\n");
   const path = nix("--add", join(dir, "kept"));
-  const store = await resolveStore(join(dir, "store"), dir);
+  const store = await resolveStore(join(dir, "store"), dir, {});
   writeFileSync(join(store.stateDir, "db/schema"), "");
   expect(() => nix("-q", "--hash", path)).toThrow(/is corrupt/);
   const hash = await withStoreLock(store, async () => nix("-q", "--hash", path));

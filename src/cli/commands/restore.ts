@@ -13,7 +13,8 @@ export const restoreCommand = command({
     ...trustOptions,
     store: {
       kind: "text",
-      describe: "URI  of the store, as nix --store takes it, or a folder; default: this machine's",
+      describe:
+        "URI  of the store: a folder, local?root=FOLDER, local, daemon or unix://SOCKET; default: auto, this machine's",
     },
     "gc-root": { kind: "text", describe: "NAME  of the GC roots; default: PRODUCT-RELEASE" },
     "out-link": { kind: "text", describe: "DIR  for symlinks to the outputs" },

@@ -196,6 +196,26 @@ export async function deletePaths(nix: NixContext, paths: readonly string[], sto
     await invokeNix(nix, "nix-store", ["--store", store, "--delete", ...chunk]);
 }
 
+/**
+ * Makes symlinks `<link>`, `<link>-2`, … to these valid paths, and tells the store, which may be a daemon's, that they are
+ * roots. Outputs and sources, or .drv files: not both. Builds and fetches nothing. @throws AirgapError NIX_FAILED
+ */
+export async function addRoots(
+  nix: NixContext,
+  link: string,
+  paths: readonly string[],
+  store: string,
+): Promise<void> {
+  const about = ["--store", store, "--add-root", link];
+  if (!paths[0]?.endsWith(".drv")) {
+    await invokeNix(nix, "nix-store", [...about, "--realise", ...paths]);
+    return;
+  }
+  // `nix-store --realise` roots what a derivation gives; this one roots the derivation.
+  const list = paths.map((path) => JSON.stringify(path)).join(" ");
+  await invokeNix(nix, "nix-instantiate", [...about, "--expr", `map import [ ${list} ]`]);
+}
+
 export interface RealiseOptions {
   readonly store?: string;
   readonly keepGoing?: boolean;

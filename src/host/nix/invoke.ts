@@ -36,6 +36,8 @@ export interface NixContext {
   readonly silenceMs?: number;
 }
 
+type Program = "nix" | "nix-store" | "nix-instantiate";
+
 export interface InvokeOptions {
   readonly onEvent?: (event: NixLogEvent) => void;
   /** What Nix has read and written, now and then. */
@@ -91,7 +93,7 @@ async function requireSafe(program: string): Promise<void> {
 /** Runs Nix; the outcome says whether it succeeded. @throws AirgapError INTERRUPTED, NIX_MISSING, NO_SPACE; NIX_FAILED where it was killed */
 export async function tryNix(
   nix: NixContext,
-  program: "nix" | "nix-store",
+  program: Program,
   args: readonly string[],
   { onEvent, onIo, mayBuild = false, env = {} }: InvokeOptions = {},
 ): Promise<NixOutcome> {
@@ -179,7 +181,7 @@ async function refuseFullDisk(message: string, args: readonly string[]): Promise
 /** Runs Nix and returns its stdout. @throws AirgapError NIX_FAILED with Nix's own words, INTERRUPTED, NIX_MISSING, NO_SPACE */
 export async function invokeNix(
   nix: NixContext,
-  program: "nix" | "nix-store",
+  program: Program,
   args: readonly string[],
   options: InvokeOptions = {},
 ): Promise<string> {
@@ -188,7 +190,21 @@ export async function invokeNix(
   return fail("NIX_FAILED", {
     subject: `${program} ${subcommand(args)}`,
     actual: outcome.message || "no message",
+    ...daemonHint(outcome.message),
   });
+}
+
+/** A daemon that is not there, or hangs up on who is not among its allowed-users. */
+function daemonHint(message: string): { hint?: string } {
+  if (/cannot connect to (socket|daemon) at/.test(message))
+    return {
+      hint: "Nix's daemon does not run: start it (systemctl start nix-daemon), then run the command again.",
+    };
+  if (/cannot open connection to remote store/.test(message))
+    return {
+      hint: "Nix's daemon hung up. Where /etc/nix/nix.conf has allowed-users, an administrator adds this user there (extra-allowed-users = NAME) and restarts nix-daemon; its log tells more (journalctl -u nix-daemon).",
+    };
+  return {};
 }
 
 /** Cuts a long list of arguments into pieces that fit on a command line. */

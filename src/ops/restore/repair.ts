@@ -30,8 +30,9 @@ export async function withRepair(
   findings: readonly Finding[],
   { bundle, store, nix, context }: Repair,
 ): Promise<Finding[]> {
-  const state = join(store.stateDir, "nix-airgap");
-  const parent = isUrlSafe(state) ? state : await makeTempDir("nix-airgap-repair-", context.tmpDir);
+  const parent = isUrlSafe(store.keptDir)
+    ? store.keptDir
+    : await makeTempDir("nix-airgap-repair-", context.tmpDir);
   const dir = join(parent, FOLDER);
   await removeTree(dir);
   await withDiskErrors(parent, () => mkdir(parent, { recursive: true }));
@@ -48,15 +49,17 @@ export async function withRepair(
     substituters: gate.url,
     "trusted-public-keys": gate.publicKey,
   };
+  // A daemon repairs nothing.
+  const [by, uri] = store.kind === "daemon" ? ["root runs", "local"] : ["run", store.uri];
   const command = (path: string) =>
     shellCommand([
-      ...["nix-store", "--store", store.uri],
+      ...["nix-store", "--store", uri],
       ...Object.entries(settings).flatMap(([name, value]) => ["--option", name, value]),
       ...["--repair-path", path],
     ]);
   return findings.map((finding) =>
     finding.subject !== undefined && offered.includes(finding.subject)
-      ? { ...finding, hint: `Nothing was overwritten. To repair it run: ${command(finding.subject)}` }
+      ? { ...finding, hint: `Nothing was overwritten. To repair it ${by}: ${command(finding.subject)}` }
       : { ...finding, hint: "Nothing was overwritten. Repair the others, then restore again." },
   );
 }
@@ -75,5 +78,5 @@ function fitting(paths: readonly SchedulePath[]): string[] {
 
 /** Takes away what an earlier run kept. @throws AirgapError DISK */
 export async function dropRepair(store: TargetStore): Promise<void> {
-  await removeTree(join(store.stateDir, "nix-airgap", FOLDER));
+  await removeTree(join(store.keptDir, FOLDER));
 }

@@ -60,7 +60,7 @@ interface Parts {
 }
 
 /** The command that the sudo rule allows. */
-const GATEWAY = "/usr/local/sbin/nix-airgap-site";
+export const GATEWAY = "/usr/local/sbin/nix-airgap-site";
 const PATHS = "/usr/local/bin:/usr/bin:/bin:/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin";
 
 /**
