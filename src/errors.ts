@@ -535,6 +535,31 @@ export const CODES = {
     "Nothing was changed. Remove the path and what refers to it: nix-store --delete --ignore-liveness PATH (with the --store of this run); then restore again.",
   ),
   STORE_PATH_ABSENT: code(incomplete, "a path is not in the store after the import", "Run restore again."),
+  RELEASE_UNKNOWN: code(
+    usage,
+    "no release of that name was restored into this store",
+    "See what there is: nix-airgap releases; with the --store that it was restored into.",
+  ),
+  RELEASE_CURRENT: code(
+    usage,
+    "this release is the current one",
+    "Make another one current first: nix-airgap releases use NAME; or give --current as well, and nothing is current.",
+  ),
+  RELEASE_RECORD: code(
+    integrity,
+    "what the store remembers of a release was altered, or is no record",
+    "Restore that release again, which writes its record anew; until then do not rely on it.",
+  ),
+  RELEASE_ROOTS: code(
+    incomplete,
+    "GC roots of a release are missing: a collection takes its paths",
+    "Restore it again from its bundle, or remove it: nix-airgap releases remove NAME.",
+  ),
+  RELEASE_NOT_TAKEN: code(
+    trust,
+    "this site's memory does not have that this release was taken",
+    "Restore it again from its bundle, by the site's policy.",
+  ),
   SCRATCH_FOREIGN: code(
     usage,
     "the scratch store holds what this rebuild did not put there",

@@ -22,6 +22,8 @@ export type {
   KeygenReport,
   PackReport,
   RebuildReport,
+  ReleaseChangeReport,
+  ReleasesReport,
   RestoreReceipt,
   SignReport,
   Statement,
@@ -41,6 +43,9 @@ export type { LockTrust } from "./ops/lock-approval.js";
 export { nodeContext } from "./ops/node-context.js";
 export { type PackOptions, pack } from "./ops/pack.js";
 export { type RebuildOptions, rebuild } from "./ops/rebuild.js";
+export { type ListOptions, listReleases } from "./ops/releases/list.js";
+export { type RemoveOptions, removeOneRelease } from "./ops/releases/remove.js";
+export { type UseOptions, useRelease } from "./ops/releases/use.js";
 export { type RestoreOptions, restore } from "./ops/restore.js";
 export { type SignOptions, sign } from "./ops/sign.js";
 export { openSite, readPolicy, type Site, type SitePlace } from "./ops/site.js";

@@ -79,12 +79,12 @@ export function parseCommandLine(
   };
 }
 
-/** By its first word, or its first two. */
+/** By its first word, or its first two. A group alone lists, where it can. */
 function findCommand(words: readonly string[], commands: readonly Command[]): Command {
   const [verb, second] = words;
   if (verb === undefined) throw new UsageError(`say what to do: ${verbsOf(commands).join(", ")}`);
   const group = commands.filter(({ name }) => name.startsWith(`${verb} `));
-  const name = group.length > 0 ? `${verb} ${second ?? ""}` : verb;
+  const name = group.length > 0 ? `${verb} ${second ?? "list"}` : verb;
   const command = commands.find((one) => one.name === name);
   if (command !== undefined) return command;
   if (group.length > 0 && second === undefined) {
@@ -176,6 +176,7 @@ function split(argv: readonly string[], commands: readonly Command[], columns: n
 /** What commands of two words have in common. */
 const GROUPS: Readonly<Record<string, string>> = {
   audit: "Check and export the record of what a site did",
+  releases: "List what was restored, choose the current release, remove one",
   trust: "Say whom a site trusts, and what it may go back to",
 };
 

@@ -32,10 +32,10 @@ export const placeOptions = {
   state: { kind: "text", describe: "DIR  what this site remembers; default: /var/lib/nix-airgap" },
 } as const;
 
-export const trustOptions = {
-  "public-key": publicKeyOption,
+/** Of those who go by the policy of a site that has one, and need none elsewhere. */
+export const sitePolicyOptions = {
   ...placeOptions,
-  "no-policy": { kind: "flag", describe: "Go by --public-key though this machine has a policy" },
+  "no-policy": { kind: "flag", describe: "Ask no policy, though this machine has one" },
   rollback: {
     kind: "texts",
     describe: "FILE  that authorizes going back to this release; repeat for more",
@@ -47,6 +47,13 @@ export const trustOptions = {
   },
 } as const;
 
+export const trustOptions = {
+  "public-key": publicKeyOption,
+  ...sitePolicyOptions,
+  "no-policy": { kind: "flag", describe: "Go by --public-key though this machine has a policy" },
+} as const;
+
+type PolicyTrust = Extract<Trust, { by: "policy" }>;
 type TrustValues = OptionValues<typeof trustOptions>;
 
 /** `verb`: the command, for its usage. @throws UsageError, KEY_REQUIRED, KEY_INVALID, and what `openSite` throws */
@@ -80,6 +87,30 @@ export async function readTrust(
     }
     return { by: "keys", keys: await readPublicKeys(keys, context) };
   }
+  return policyTrust(options, place, { context, withoutState });
+}
+
+/** What a change of releases goes by: the site's policy; null where this machine has none. @throws as `readTrust` */
+export async function readSitePolicy(
+  options: Omit<TrustValues, "public-key">,
+  { context }: Session,
+  verb: string,
+): Promise<PolicyTrust | null> {
+  const place = placeOf(options, context.cwd);
+  const hasPolicy =
+    options.policy !== undefined || (!options["no-policy"] && (await exists(place.policyPath)));
+  if (hasPolicy) return policyTrust(options, place, { context, withoutState: false });
+  if (options.rollback.length > 0 || options["accept-expired"] !== undefined) {
+    throw new UsageError("--rollback and --accept-expired are for sites with a policy", verb);
+  }
+  return null;
+}
+
+async function policyTrust(
+  options: Pick<TrustValues, "rollback" | "accept-expired">,
+  place: SitePlace,
+  { context, withoutState }: Pick<Session, "context"> & { readonly withoutState: boolean },
+): Promise<PolicyTrust> {
   const { openSite, readPolicy } = await import("../ops/site.js");
   const { readApprovalFile } = await import("../ops/side-approvals.js");
   const rollbacks = new Map<string, Buffer>();

@@ -16,6 +16,8 @@ const CHUNK = 2000;
 export interface PendingRoots {
   /** The folder that the roots have once `commit` is done. */
   readonly path: string;
+  /** How many symlinks. */
+  readonly count: number;
   /** Puts them in place of those that had this name before. @throws AirgapError DISK */
   commit(): Promise<void>;
 }
@@ -41,7 +43,7 @@ export async function makeRoots(
   name: string,
   paths: readonly string[],
 ): Promise<PendingRoots> {
-  const parent = join(store.stateDir, "gcroots", "nix-airgap");
+  const parent = store.rootsDir;
   const path = join(parent, name);
   // Names of sets never begin with a dot.
   const own = (kind: string) => `.${name}.${kind}-`;
@@ -63,6 +65,7 @@ export async function makeRoots(
   for (const entry of leftOvers) await removeTree(join(parent, entry));
   return {
     path,
+    count: paths.length,
     async commit() {
       const old = join(parent, own("old") + randomBytes(6).toString("hex"));
       // Both are inside gcroots all the time: no path is without a root for a moment.

@@ -28,15 +28,16 @@ export async function makeIndirectRoots(
   name: string,
   paths: readonly RootedPath[],
 ): Promise<PendingRoots> {
-  const path = join(store.keptDir, "gcroots", name);
+  const path = join(store.rootsDir, name);
   await withDiskErrors(path, () => mkdir(path, { recursive: true }));
+  const topmost = unreferenced(paths);
   return {
     path,
+    count: topmost.length,
     async commit() {
       // The daemon knows the symlinks by where they are: they can never be renamed.
       const folder = join(path, randomBytes(6).toString("hex"));
       await withDiskErrors(folder, () => mkdir(folder));
-      const topmost = unreferenced(paths);
       for (const kind of ["drv", "path"]) {
         const wanted = topmost.filter((each) => each.endsWith(".drv") === (kind === "drv"));
         for (const [n, chunk] of chunkArguments(wanted).entries()) {

@@ -24,9 +24,11 @@ export interface TargetStore {
   readonly stateDir: string;
   /** The folder of restores' own: their lock, what they remember. */
   readonly keptDir: string;
+  /** The folder of restores' own GC roots. */
+  readonly rootsDir: string;
   /**
-   * `direct`: symlinks in `<stateDir>/gcroots`. `indirect`: who may not write there keeps symlinks in `keptDir`, of which
-   * the daemon is told.
+   * `direct`: `rootsDir` lies where the collector looks. `indirect`: of who may not write there it is a folder of their own,
+   * and the daemon is told of what is in it.
    */
   readonly roots: "direct" | "indirect";
 }
@@ -78,8 +80,14 @@ export async function chrootStore(folder: string): Promise<TargetStore> {
   };
 }
 
-function direct(stateDir: string): Pick<TargetStore, "stateDir" | "keptDir" | "roots"> {
-  return { stateDir, keptDir: join(stateDir, KEPT), roots: "direct" };
+function direct(stateDir: string): Pick<TargetStore, "stateDir" | "keptDir" | "rootsDir" | "roots"> {
+  const rootsDir = join(stateDir, "gcroots", KEPT);
+  return { stateDir, keptDir: join(stateDir, KEPT), rootsDir, roots: "direct" };
+}
+
+/** Whose restores one can see there: one's own, and those of who may write to the store's state. */
+export function visiblePlaces(store: TargetStore): TargetStore[] {
+  return store.roots === "indirect" ? [store, { ...store, ...direct(store.stateDir) }] : [store];
 }
 
 /** Where a store path's bytes lie. */
@@ -148,8 +156,9 @@ async function daemonStore(uri: string, socket: string, env: Env): Promise<Targe
     );
   }
   const store = { ...systemStore("daemon"), uri };
-  const isOurs = (await isWritable(store.keptDir)) && (await isWritable(join(STATE_DIR, "gcroots", KEPT)));
-  return isOurs ? store : { ...store, keptDir: join(userState(env), KEPT), roots: "indirect" };
+  if ((await isWritable(store.keptDir)) && (await isWritable(store.rootsDir))) return store;
+  const keptDir = join(userState(env), KEPT);
+  return { ...store, keptDir, rootsDir: join(keptDir, "gcroots"), roots: "indirect" };
 }
 
 function systemStore(kind: "local" | "daemon"): TargetStore {

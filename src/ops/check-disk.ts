@@ -23,10 +23,13 @@ export function totalsOf(paths: readonly { readonly narSize: number }[]): Requir
   return { items: paths.length, bytes: paths.reduce((sum, { narSize }) => sum + narSize, 0) };
 }
 
+/** What must lie on disk. */
+type PathOnDisk = Pick<Path, "storePath" | "narHash" | "narSize">;
+
 /** A finding for each path that is not there (STORE_PATH_ABSENT) or not what the document says (STORE_CONTENT). */
 export async function checkOnDisk(
   store: TargetStore,
-  paths: readonly Path[],
+  paths: readonly PathOnDisk[],
   context: Context,
   progress: Progress,
 ): Promise<Finding[]> {
@@ -96,7 +99,7 @@ function jobOf(store: TargetStore, { storePath, narSize }: Pick<Path, "storePath
   return { kind: "disk", path: realPath(store, storePath), narSize };
 }
 
-function differenceOf({ storePath, narHash }: Path, actual: string | undefined): Finding[] {
+function differenceOf({ storePath, narHash }: PathOnDisk, actual: string | undefined): Finding[] {
   const about = { subject: storePath, expected: narHash };
   if (actual === undefined) return [{ code: "STORE_PATH_ABSENT", ...about }];
   return actual === narHash ? [] : [{ code: "STORE_CONTENT", ...about, actual }];

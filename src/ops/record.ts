@@ -4,7 +4,7 @@ import type { AuditEntry, ReportedFinding, SiteState } from "../generated/types.
 import { VERSION } from "../generated/version.js";
 import { whoRuns } from "../host/who.js";
 import { timeOf } from "../time.js";
-import { entryText, MAX_TEXT } from "../trust/audit-entry.js";
+import { entryText, type Head, MAX_TEXT } from "../trust/audit-entry.js";
 import { withTime } from "../trust/site-state.js";
 import { appendEntry } from "./audit/append.js";
 import type { Context } from "./context.js";
@@ -73,13 +73,41 @@ export function auditBundle(
 export async function recordIn(
   { stateDir }: SitePlace,
   state: SiteState,
-  { event, verdict, exit, bundle, nix = null, details = {} }: Happening,
-  { now, env }: Pick<Context, "now" | "env">,
+  happening: Happening,
+  context: Pick<Context, "now" | "env">,
 ): Promise<SiteState> {
-  const at = timeOf(now());
+  const at = timeOf(context.now());
+  const audit = await append(stateDir, happening, { at, head: state.audit, policy: state.policy }, context);
+  return { ...withTime(state, at), audit };
+}
+
+/**
+ * Into a log of the same kind in another folder, whose lock the caller holds: where there is no site that remembers. Nothing
+ * else tells how far it went.
+ *
+ * @throws AUDIT_ENTRY, DISK, NO_SPACE
+ */
+export async function recordApart(
+  folder: string,
+  happening: Happening,
+  context: Pick<Context, "now" | "env">,
+): Promise<void> {
+  await append(folder, happening, { at: timeOf(context.now()), head: null, policy: null }, context);
+}
+
+function append(
+  folder: string,
+  { event, verdict, exit, bundle, nix = null, details = {} }: Happening,
+  {
+    at,
+    head,
+    policy,
+  }: { readonly at: string; readonly head: SiteState["audit"]; readonly policy: AuditEntry["policy"] },
+  { env }: Pick<Context, "env">,
+): Promise<Head> {
   const { user, uid, sudoUser, machine } = whoRuns(env);
-  const audit = await appendEntry(stateDir, {
-    head: state.audit,
+  return appendEntry(folder, {
+    head,
     makeEntry: ({ number, sha256 }) => ({
       at,
       bundle,
@@ -88,7 +116,7 @@ export async function recordIn(
       exit,
       machine: entryText(machine, MAX_TEXT.short),
       number: number + 1,
-      policy: state.policy,
+      policy,
       previous: sha256,
       tools: { nix, nixAirgap: VERSION },
       user: {
@@ -99,7 +127,6 @@ export async function recordIn(
       verdict,
     }),
   });
-  return { ...withTime(state, at), audit };
 }
 
 function textsOf(details: Readonly<Record<string, string | null>>): Record<string, string> {

@@ -22,6 +22,7 @@ import { invalidPaths, type NixContext, version } from "../host/nix/index.js";
 import { parseSandboxPaths, siteNix } from "../host/nix/site.js";
 import { checkOutLinks, writeOutLinks } from "../host/out-links.js";
 import { programsIn } from "../host/programs.js";
+import { linkTarget } from "../host/releases.js";
 import { makeRunDir } from "../host/run-dir.js";
 import { realPath, resolveStore, type TargetStore } from "../host/store.js";
 import { withStoreLock } from "../host/store-lock.js";
@@ -34,6 +35,7 @@ import { importBundle, importProgress } from "./import-bundle.js";
 import { readImportKey } from "./import-key.js";
 import { PhaseClock } from "./phase-clock.js";
 import { auditBundle, codesOf, type Happening, recorded, recordIn } from "./record.js";
+import { type ReleaseStanding, rememberRelease } from "./releases/remember.js";
 import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
 import { explainRefusal, smallestProof } from "./restore/daemon-trust.js";
 import { planRestore, type RestorePlan } from "./restore/plan.js";
@@ -101,6 +103,8 @@ class Run {
   #imported = 0;
   #checked = 0;
   #gcRoots: string | null = null;
+  #rootCount = 0;
+  #release: RestoreReceipt["release"] = null;
   #roots: RestoreReceipt["roots"] = [];
   #nixVersion: string | null = null;
 
@@ -175,6 +179,7 @@ class Run {
       const findings = await this.#execute(bundle, plan, nix, tempDir);
       if (findings.length > 0) return outcome(this.#imported > 0 ? "failed" : "refused", findings);
       await this.#describeRoots(bundle, nix, links);
+      this.#release = await this.#remember(bundle, links);
       return outcome("complete", findings);
     });
   }
@@ -223,10 +228,10 @@ class Run {
     const wrongRecords = await checkRecords(nix, this.#store, plan.present);
     if (wrongRecords.length > 0) return wrongRecords;
 
-    const { product, release, paths } = bundle.document;
+    const { paths } = bundle.document;
     const refused = await this.#accept(bundle);
     if (refused.length > 0) return [...refused];
-    const name = this.#gcRoot ?? `${product}-${release}`;
+    const name = this.#nameOf(bundle);
     const roots = await this.#makeRoots(name, paths, nix);
     const proof = this.#store.kind === "daemon" ? smallestProof(plan.missing) : [];
     const refusals = await this.#prove(bundle, proof, nix, tempDir);
@@ -235,10 +240,31 @@ class Run {
     const findings = rest.length > 0 ? await this.#import(bundle, rest, nix, tempDir) : [];
     if (findings.length > 0) return findings;
     await roots.commit();
+    this.#rootCount = roots.count;
     if (this.#store.roots === "indirect") await this.#requireAll(paths, nix);
     await dropRepair(this.#store);
     this.#gcRoots = roots.path;
     return [];
+  }
+
+  #nameOf({ document: { product, release } }: VerifiedBundle): string {
+    return this.#gcRoot ?? `${product}-${release}`;
+  }
+
+  /** So that it can be listed, removed, and gone back to. */
+  #remember(bundle: VerifiedBundle, links: ReadonlyMap<string, string>): Promise<ReleaseStanding> {
+    const { outLink } = this.#options;
+    return rememberRelease(
+      this.#store,
+      {
+        bundle,
+        name: this.#nameOf(bundle),
+        rootCount: this.#rootCount,
+        links,
+        outLink: outLink === undefined ? null : this.#absolute(outLink),
+      },
+      this.#context,
+    );
   }
 
   #makeRoots(name: string, paths: readonly Path[], nix: NixContext): Promise<PendingRoots> {
@@ -392,9 +418,11 @@ class Run {
   ): Promise<void> {
     const { outLink } = this.#options;
     const dir = outLink === undefined ? null : this.#absolute(outLink);
-    const target = (path: string) => (this.#store.kind === "chroot" ? realPath(this.#store, path) : path);
     if (dir !== null) {
-      await writeOutLinks(dir, new Map([...links].map(([path, name]) => [name, target(path)])));
+      await writeOutLinks(
+        dir,
+        new Map([...links].map(([path, name]) => [name, linkTarget(this.#store, path)])),
+      );
     }
     const buildUsers = nix.options["build-users-group"];
     const settings = {
@@ -438,6 +466,7 @@ class Run {
         total: plan.present.length + plan.missing.length,
       },
       phases: this.#clock.phases,
+      release: this.#release,
       roots: this.#roots,
       space: this.#space,
       startedAt,

@@ -6,7 +6,7 @@ import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { AirgapError, type Finding, fail } from "../errors.js";
-import type { BundleDocument, SiteState } from "../generated/types.js";
+import type { SiteState } from "../generated/types.js";
 import { readSmallFile, withDiskErrors, writeFileAtomic } from "../host/files.js";
 import { withLock } from "../host/lock.js";
 import { formatHex, hashOf } from "../nix/hash.js";
@@ -14,6 +14,7 @@ import { timeOf } from "../time.js";
 import { MAX_POLICY_SIZE, type Policy, parsePolicy } from "../trust/policy.js";
 import {
   askSite,
+  type DatedRelease,
   formatState,
   MAX_STATE_SIZE,
   parseState,
@@ -133,7 +134,7 @@ export async function placePolicy({ policyPath }: SitePlace, bytes: Uint8Array):
 export async function acceptRelease(
   { place, policy }: { readonly place: SitePlace; readonly policy: Policy },
   about: {
-    readonly document: BundleDocument;
+    readonly document: DatedRelease;
     readonly sha256: string;
     readonly rollbacks: ReadonlyMap<string, Uint8Array>;
     /** Records that it begins, under the same lock. */

@@ -64,6 +64,9 @@ export function withTime(state: SiteState, now: string): SiteState {
 
 type Release = Pick<BundleDocument, "product" | "release" | "sequence" | "systems" | "tier">;
 
+/** What of a document decides whether a site may take it. */
+export type DatedRelease = Release & Pick<BundleDocument, "created">;
+
 /** With the release taken: what is older needs an authorization from now on. */
 export function withRelease(state: SiteState, document: Release, sha256: string, at: string): SiteState {
   const { product, release, sequence, systems, tier } = document;
@@ -98,7 +101,7 @@ export interface SiteAnswer {
 }
 
 /** V4: no way back, and nothing that has expired. */
-export function askSite(document: BundleDocument, sha256: string, question: SiteQuestion): SiteAnswer {
+export function askSite(document: DatedRelease, sha256: string, question: SiteQuestion): SiteAnswer {
   const { policy, state, now } = question;
   const { product, sequence, created } = document;
   const findings: Finding[] = [];
@@ -161,7 +164,7 @@ export function askSite(document: BundleDocument, sha256: string, question: Site
 
 /** Whether enough of those who may have authorized this way back, for a site like this one, and still do: none, if so. */
 function checkRollback(
-  document: BundleDocument,
+  document: DatedRelease,
   sha256: string,
   from: number,
   { policy, now, rollbacks }: SiteQuestion,
@@ -201,7 +204,7 @@ function checkRollback(
   return [...refused, ...judge(valid, requirement, policy).findings];
 }
 
-function isSameVariant(entry: AcceptedRelease, { sequence, systems, tier }: BundleDocument): boolean {
+function isSameVariant(entry: AcceptedRelease, { sequence, systems, tier }: Release): boolean {
   return entry.sequence === sequence && entry.tier === tier && entry.systems.join(" ") === systems.join(" ");
 }
 

@@ -7,7 +7,7 @@ import { chmodSync, copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { ErrorReport, RestoreReceipt } from "../../src/generated/types.js";
+import type { ErrorReport, ReleasesReport, RestoreReceipt } from "../../src/generated/types.js";
 import { RELEASE } from "../support/cli.js";
 
 const MACHINE = resolve(import.meta.dirname, "../support/site-machine");
@@ -62,7 +62,9 @@ node -e '
 ' > repair
 step repaired sh -e repair
 step as-root $restore --store daemon
-step root-collected sh -c 'rm -rf "$0" && nix-store --gc' "$dir/home/.local/state/nix-airgap"
+step listed operator $program releases --json
+step removed operator $program releases remove acme-pump-v1.4.0 --current --json
+step root-collected nix-store --gc
 step root-kept $restore --store daemon
 step gone sh -c 'rm -rf /nix/var/nix/gcroots/nix-airgap && nix-store --gc && ls /nix/store/*.drv'
 step root-anew $restore --store daemon
@@ -141,6 +143,16 @@ describe.runIf(process.getuid?.() === 0)("somebody without privileges, on a mach
   it("keeps every path from the collector, .drv files too, until the roots are removed", () => {
     expect(step("collected").exit, step("collected").err).toBe(0);
     expect(json("kept").paths).toMatchObject({ present: 49, imported: 0, checked: 49 });
+    expect(json<ReleasesReport>("listed")).toMatchObject({
+      exit: 0,
+      releases: ["op", "root"].map((user) => ({
+        name: "acme-pump-v1.4.0",
+        isCurrent: true,
+        by: { user },
+        ownNarBytes: 0,
+      })),
+    });
+    expect(step("removed").exit, step("removed").err).toBe(0);
     expect(step("root-collected").exit).toBe(0);
     expect(json("root-kept").paths).toMatchObject({ present: 49, imported: 0 });
     expect(step("gone").exit).not.toBe(0);

@@ -10,6 +10,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type {
   AuditEntry,
   DoctorReport,
+  ReleasesReport,
   RestoreReceipt,
   TrustStatusReport,
 } from "../../src/generated/types.js";
@@ -39,6 +40,10 @@ start_daemon
 
 step restore operator ${GATEWAY} restore "$dir/good.tar"
 step status operator $program trust status --json
+step use operator ${GATEWAY} use acme-pump-v1.4.0
+step use-option operator ${GATEWAY} use --current
+step releases operator $program releases --json
+step run operator /nix/var/nix/nix-airgap/current/acme-pump/default/bin/acme-pump
 step verify operator $program verify "$dir/good.tar" --json
 step out operator test -e /nix/store/carm4qmvfdjyyxc7aginr71cind5hsrk-acme-pump-1.4.0/bin/acme-pump
 step older operator ${GATEWAY} restore "$dir/unapproved.tar"
@@ -127,6 +132,15 @@ describe.runIf(process.getuid?.() === 0)("a site's machine", () => {
     ]);
   });
 
+  it("lets an operator choose the current release, and everybody see and run it", () => {
+    expect(step("use").exit, step("use").err).toBe(0);
+    expect(step("use-option")).toMatchObject({ exit: 2, err: expect.stringContaining("--gc-root") });
+    expect(json<ReleasesReport>("releases").releases).toMatchObject([
+      { name: "acme-pump-v1.4.0", isCurrent: true, by: { user: "nix-airgap", sudoUser: "op" } },
+    ]);
+    expect(step("run").out).toMatch(/max-pressure = 120/);
+  });
+
   it("refuses the operator what nobody approved", () => {
     expect(step("older")).toMatchObject({ exit: 12, out: expect.stringContaining("APPROVAL_THRESHOLD") });
   });
@@ -184,6 +198,7 @@ describe.runIf(process.getuid?.() === 0)("a site's machine", () => {
       "trust import-key",
       "restore begun",
       "restore complete",
+      "release already",
       "restore refused",
     ]);
     expect(entries[3]).toMatchObject({ user: { name: "nix-airgap", sudoUser: "op" }, exit: 0 });

@@ -45,7 +45,7 @@ describe("makeRoots", () => {
   it("says DISK where the state cannot be written", async () => {
     const other = await chrootStore(join(dir, "other"));
     mkdirSync(join(dir, "other/nix/var"), { recursive: true });
-    const file = { ...other, stateDir: "/dev/null/state" };
+    const file = { ...other, rootsDir: "/dev/null/gcroots" };
     await expect(makeRoots(file, "x", [])).rejects.toThrow(expect.objectContaining({ code: "DISK" }));
   });
 });

@@ -16,6 +16,7 @@ describe("resolveStore", () => {
         realStoreDir: join(dir, "site/nix/store"),
         stateDir: join(dir, "site/nix/var/nix"),
         keptDir: join(dir, "site/nix/var/nix/nix-airgap"),
+        rootsDir: join(dir, "site/nix/var/nix/gcroots/nix-airgap"),
         roots: "direct",
         uri: join(dir, "site"),
       });

@@ -18,7 +18,7 @@ const without = (position: number) => log.toSpliced(position - 1, 1);
 
 describe("a log as it was written", () => {
   it("holds, in pieces of any size", async () => {
-    const event = fc.constantFrom("verify", "restore", "rebuild", "approval", "trust");
+    const event = fc.constantFrom("verify", "restore", "rebuild", "release", "approval", "trust");
     const text = fc.string({ unit: fc.constantFrom("a", "=", '"', "\\", "é", "\u{1F600}"), maxLength: 60 });
     const entry = fc.record({
       event,

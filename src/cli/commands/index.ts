@@ -7,6 +7,9 @@ import { inspectCommand } from "./inspect.js";
 import { keygenCommand } from "./keygen.js";
 import { packCommand } from "./pack.js";
 import { rebuildCommand } from "./rebuild.js";
+import { releasesListCommand } from "./releases-list.js";
+import { releasesRemoveCommand } from "./releases-remove.js";
+import { releasesUseCommand } from "./releases-use.js";
 import { restoreCommand } from "./restore.js";
 import { signCommand } from "./sign.js";
 import { trustAuthorizeRollbackCommand } from "./trust-authorize-rollback.js";
@@ -28,6 +31,9 @@ export const COMMANDS: readonly Command[] = [
   inspectCommand,
   restoreCommand,
   rebuildCommand,
+  releasesListCommand,
+  releasesUseCommand,
+  releasesRemoveCommand,
   trustNewCommand,
   trustInitCommand,
   trustShowCommand,

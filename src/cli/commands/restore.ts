@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { command, given } from "../command.js";
 import { readTrust, trustOptions } from "../trust.js";
-import { BUNDLE } from "./shared.js";
+import { BUNDLE, storeOption } from "./shared.js";
 
 export const restoreCommand = command({
   name: "restore",
@@ -11,11 +11,7 @@ export const restoreCommand = command({
   positional: BUNDLE,
   options: {
     ...trustOptions,
-    store: {
-      kind: "text",
-      describe:
-        "URI  of the store: a folder, local?root=FOLDER, local, daemon or unix://SOCKET; default: auto, this machine's",
-    },
+    store: storeOption,
     "gc-root": { kind: "text", describe: "NAME  of the GC roots; default: PRODUCT-RELEASE" },
     "out-link": { kind: "text", describe: "DIR  for symlinks to the outputs" },
     "sandbox-path": {

@@ -6,3 +6,9 @@ export const sandboxPathOption = {
   kind: "texts",
   describe: "P  of this machine to lend to builders, which weakens the verdict; repeat for more",
 } as const;
+
+export const storeOption = {
+  kind: "text",
+  describe:
+    "URI  of the store: a folder, local?root=FOLDER, local, daemon or unix://SOCKET; default: auto, this machine's",
+} as const;

@@ -13,7 +13,7 @@ const VERDICTS: Readonly<
 };
 
 export function renderRestore(report: RestoreReceipt, view: View): Line[] {
-  const { verdict, bundle, store, paths, space, gcRoots, exit, findings } = report;
+  const { verdict, bundle, store, paths, space, gcRoots, release, exit, findings } = report;
   const { style, text } = VERDICTS[verdict];
   const title: Line = { style, text: exit === 0 ? text : `${text} (exit ${exit})` };
   const rows: string[][] = [];
@@ -39,7 +39,14 @@ export function renderRestore(report: RestoreReceipt, view: View): Line[] {
     rows.push(["space", `needs ${formatBytes(space.needed)}, free ${formatBytes(space.free)}`]);
   }
   if (gcRoots !== null) rows.push(["GC roots", gcRoots]);
+  if (release !== null) rows.push(["current", currentOf(release)]);
   return [title, "", ...table(rows), ...rootsOf(report), ...renderFindings(findings, view), "", title];
+}
+
+function currentOf({ name, current, link }: NonNullable<RestoreReceipt["release"]>): string {
+  return name === current
+    ? `this release, as ${link}`
+    : `still ${current}; to change that: nix-airgap releases use ${name}`;
 }
 
 function rootsOf({ roots }: RestoreReceipt): string[] {

@@ -64,17 +64,25 @@ export const GATEWAY = "/usr/local/sbin/nix-airgap-site";
 const PATHS = "/usr/local/bin:/usr/bin:/bin:/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin";
 
 /**
- * Takes a verb, a bundle, and files that authorize a way back; no option of any kind, so that nobody chooses another policy,
+ * Takes a verb, a bundle (or the name of a release to go to), and files that authorize a way back; no option of any kind, so that nobody chooses another policy,
  * state, key or store. Nothing of the caller's environment gets through. POSIX sh, without braces after a dollar sign, which
  * Nix and TypeScript would take.
  */
 function gateway({ place, program }: Parts, node: string): string {
   return `# Made by: nix-airgap trust install
 set -eu
-usage() { echo "usage: nix-airgap-site verify|restore|rebuild BUNDLE [ROLLBACK...]" >&2; exit 2; }
+usage() {
+  echo "usage: nix-airgap-site verify|restore|rebuild BUNDLE [ROLLBACK...]" >&2
+  echo "       nix-airgap-site use RELEASE [ROLLBACK...]" >&2
+  exit 2
+}
 [ $# -ge 2 ] || usage
-case $1 in verify | restore | rebuild) ;; *) usage ;; esac
-verb=$1 bundle=$2
+case $1 in
+  verify | restore | rebuild) verb=$1 ;;
+  use) verb="releases use" ;;
+  *) usage ;;
+esac
+what=$2
 shift 2
 left=$#
 while [ "$left" -gt 0 ]; do
@@ -84,7 +92,7 @@ while [ "$left" -gt 0 ]; do
 done
 who=$(printenv SUDO_USER) || who=
 exec env -i PATH=${PATHS} "SUDO_USER=$who" \\
-  ${node} ${program} "$verb" --policy=${place.policyPath} --state=${place.stateDir} "$@" -- "$bundle"
+  ${node} ${program} $verb --policy=${place.policyPath} --state=${place.stateDir} "$@" -- "$what"
 `;
 }
 

@@ -91,7 +91,8 @@ function keysOf(trust: Trust): readonly VerificationKey[] {
   return trust.by === "keys" ? trust.keys : verificationKeys(trust.policy);
 }
 
-function withdrawal({ document }: Policy, documentSha256: string): Finding[] {
+/** V2: what the policy calls back. */
+export function withdrawal({ document }: Policy, documentSha256: string): Finding[] {
   return document.withdrawn
     .filter(({ sha256 }) => sha256 === documentSha256)
     .map(({ sha256, reason }) => ({ code: "BUNDLE_WITHDRAWN", subject: sha256, actual: reason }));
