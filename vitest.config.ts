@@ -3,6 +3,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
+    // Other Nixes: bin/test --matrix.
+    exclude: process.env["MATRIX"] === undefined ? ["test/matrix/**"] : [],
     // End-to-end tests run real Nix builds; they share two cores with each other.
     testTimeout: 120_000,
     hookTimeout: 300_000,

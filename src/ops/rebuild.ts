@@ -16,6 +16,7 @@ import type { Gate } from "../host/gate.js";
 import { listBlob } from "../host/nar-listing.js";
 import { type NixContext, type NixLogEvent, realise, version } from "../host/nix/index.js";
 import { effectiveSettings } from "../host/nix/machine.js";
+import { forScratch } from "../host/nix/scratch.js";
 import { parseSandboxPaths, siteNix } from "../host/nix/site.js";
 import { isAboutSandbox, keptBuildFolder } from "../host/nix/words.js";
 import { makeRunDir } from "../host/run-dir.js";
@@ -197,7 +198,9 @@ class Run {
   async #nix(tempDir: string): Promise<NixContext> {
     const { signal, report, env } = this.#context;
     const { jobs, cores } = this.#options;
-    const nix = await siteNix({ dir: join(tempDir, "nix"), path: env["PATH"], signal, report });
+    const nix = await forScratch(
+      await siteNix({ dir: join(tempDir, "nix"), path: env["PATH"], signal, report }),
+    );
     this.#nixVersion = await version(nix);
     if (this.#sandboxPaths.length === 0) {
       this.#lentByNix = (await effectiveSettings(nix)).sandboxPaths ?? [];

@@ -63,7 +63,8 @@ export async function readFlake(
       lastModified: locked.lastModified ?? null,
       lock: lock === null ? null : lock.toString("utf8"),
       narHash: locked.narHash ?? "",
-      ref: locked.ref ?? null,
+      // Newer Nix spells a branch in full.
+      ref: locked.ref?.replace(/^refs\/heads\//, "") ?? null,
       rev: locked.rev ?? null,
       revCount: locked.revCount ?? null,
       storePath: metadata.path,

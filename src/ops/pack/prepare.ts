@@ -14,6 +14,7 @@ import { VERSION } from "../../generated/version.js";
 import { exists } from "../../host/files.js";
 import * as nix from "../../host/nix/index.js";
 import { packerNix } from "../../host/nix/packer.js";
+import { forScratch } from "../../host/nix/scratch.js";
 import { formatHex, formatSri, hashOf } from "../../nix/hash.js";
 import { formatTime, timeOf } from "../../time.js";
 import type { Context } from "../context.js";
@@ -91,8 +92,8 @@ export async function preparePack(
   );
   if (findings.length > 0) return { findings };
 
-  const evaluation = await step("evaluate as a site will", () =>
-    evaluationClosure(nixContext, top, evaluated.roots, tempDir),
+  const evaluation = await step("evaluate as a site will", async () =>
+    evaluationClosure(await forScratch(nixContext), top, evaluated.roots, tempDir),
   );
   findings.push(...evaluation.findings);
   if (findings.length > 0) return { findings };
