@@ -10,7 +10,9 @@ export type OptionSpec =
   | { readonly kind: "texts"; readonly describe: string }
   | { readonly kind: "choice"; readonly describe: string; readonly choices: readonly string[] }
   /** A whole number in decimals. */
-  | { readonly kind: "number"; readonly describe: string; readonly min: number; readonly max: number };
+  | { readonly kind: "number"; readonly describe: string; readonly min: number; readonly max: number }
+  /** Bytes, at least one; with a unit or without: see `parseSize`. */
+  | { readonly kind: "size"; readonly describe: string };
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
 
@@ -18,7 +20,7 @@ type ValueOf<S extends OptionSpec> = S extends { kind: "flag" }
   ? boolean
   : S extends { kind: "texts" }
     ? readonly string[]
-    : S extends { kind: "number" }
+    : S extends { kind: "number" | "size" }
       ? number | undefined
       : S extends { kind: "choice"; choices: readonly (infer C)[] }
         ? C | undefined
