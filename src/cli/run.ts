@@ -2,6 +2,7 @@
 import type { Readable, Writable } from "node:stream";
 import { AirgapError, EXIT, fail } from "../errors.js";
 import { asDiskError, errorCode } from "../host/files.js";
+import type { WorkerEntry } from "../host/program.js";
 import { nodeContext } from "../ops/node-context.js";
 import type { Answer, Session } from "./command.js";
 import { UsageError } from "./command.js";
@@ -25,8 +26,8 @@ export interface Io {
   readonly now: () => Date;
   /** Ctrl-C. */
   readonly signal: AbortSignal;
-  /** The module that worker threads begin in. */
-  readonly workerEntry: URL;
+  /** What worker threads begin in. */
+  readonly workerEntry: WorkerEntry;
 }
 
 const DEFAULT_COLUMNS = 100;

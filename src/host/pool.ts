@@ -10,6 +10,7 @@ import { AirgapError } from "../errors.js";
 import type { CheckerOptions } from "./blob.js";
 import { type Job, type JobResult, JobRunner, type Task, TOO_LARGE } from "./jobs.js";
 import { makeNarPipe } from "./nar-pipe.js";
+import type { WorkerEntry } from "./program.js";
 import { batchesOf, largestFirst, splitJobs, workOf } from "./schedule.js";
 import { WORKER_MARKER, type WorkerAnswer, type WorkerStart, type WorkerTask } from "./worker.js";
 
@@ -22,8 +23,8 @@ const SMALL_RUN_BYTES = 8 * 1024 * 1024;
 const AHEAD = 4;
 
 export interface PoolOptions {
-  /** The module that a worker begins in: see worker.ts. */
-  readonly workerEntry: URL;
+  /** What a worker begins in: see worker.ts. */
+  readonly workerEntry: WorkerEntry;
   readonly signal: AbortSignal;
   /** As many as the machine has processors, unless given. */
   readonly threads?: number;
@@ -207,10 +208,18 @@ export class WorkerPool {
 
   #addThreads(wanted: number): void {
     const { workerEntry } = this.#options;
+    const isModule = workerEntry instanceof URL;
+    const entry = isModule ? workerEntry : workerEntry.source();
     while (this.#threads.length < Math.min(this.threads, wanted)) {
       const start: WorkerStart = { marker: WORKER_MARKER };
       // Nothing of our environment or command line changes what a worker does.
-      const worker = new Worker(workerEntry, { workerData: start, env: {}, execArgv: [], argv: [] });
+      const worker = new Worker(entry, {
+        workerData: start,
+        eval: !isModule,
+        env: {},
+        execArgv: [],
+        argv: [],
+      });
       const thread: Thread = { worker, setup: undefined, waiting: [] };
       worker.on("message", (answer: WorkerAnswer) => this.#take(thread, answer));
       worker.on("error", (error) => this.#fail(error));

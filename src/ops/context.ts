@@ -1,5 +1,6 @@
 /** What an operation may know of the world around it: the library reads no clock, environment or argv itself. */
 import type { Report } from "../events.js";
+import type { WorkerEntry } from "../host/program.js";
 
 export interface Context {
   readonly report: Report;
@@ -7,8 +8,8 @@ export interface Context {
   readonly signal: AbortSignal;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly now: () => Date;
-  /** Module that worker threads run: `host/worker-main.js`, or the one file of a release. */
-  readonly workerEntry: URL;
+  /** What worker threads begin in. */
+  readonly workerEntry: WorkerEntry;
   /** Worker threads; default: as many as the machine has cores. */
   readonly threads?: number;
   /** Folder for temporary files. */

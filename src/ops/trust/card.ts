@@ -1,9 +1,9 @@
 /** The card that travels on paper: by it people on both sides compare a policy, its keys, and the program. */
-import { fileURLToPath } from "node:url";
 import { hashOfFile } from "../../bundle/medium.js";
 import type { PolicyCard, PolicyReport } from "../../generated/types.js";
 import { VERSION } from "../../generated/version.js";
 import { fileSize } from "../../host/files.js";
+import { isOneFile, programFile } from "../../host/program.js";
 import type { Policy } from "../../trust/policy.js";
 import type { Context } from "../context.js";
 import { readPolicy } from "../site.js";
@@ -34,7 +34,7 @@ export async function cardOf({ document, reference, keys }: Policy, context: Con
 
 /** A release is one file, which its worker threads begin in too. */
 async function programHash({ workerEntry, signal }: Context): Promise<string | null> {
-  const path = fileURLToPath(workerEntry);
-  if (!path.endsWith(".mjs")) return null;
+  if (!isOneFile(workerEntry)) return null;
+  const path = programFile(workerEntry);
   return hashOfFile({ name: path, path, offset: 0, size: await fileSize(path) }, signal);
 }

@@ -3,9 +3,9 @@
  * nothing else. Prints only: what a site's machine is made of is its administrator's business.
  */
 import { dirname } from "node:path";
-import { fileURLToPath } from "node:url";
 import { fail } from "../../errors.js";
 import type { InstallReport } from "../../generated/types.js";
+import { programFile } from "../../host/program.js";
 import { nodePath } from "../../host/who.js";
 import { formatPublicKey } from "../../nix/signature.js";
 import type { Context } from "../context.js";
@@ -35,13 +35,14 @@ export async function trustInstall(options: InstallOptions, context: Context): P
   for (const name of [user, group]) {
     if (!NAME.test(name)) usage("a name", "letters, digits, _ and -, at most 31", name);
   }
-  const program = options.program ?? fileURLToPath(context.workerEntry);
-  for (const path of [program, nodePath(), place.policyPath, place.stateDir]) {
+  const program = options.program ?? programFile(context.workerEntry);
+  const node = nodeFor(program, nixos, context);
+  for (const path of [program, ...(node === null ? [] : [node]), place.policyPath, place.stateDir]) {
     if (!/^\/[\w./+@,-]+$/.test(path)) usage("a path", "one that needs no quotes", path);
   }
   const key = await readImportKey(place);
   if (key === null) return fail("IMPORT_KEY_MISSING", { subject: place.stateDir });
-  const parts = { user, group, place, program, key: formatPublicKey(key.publicKey) };
+  const parts = { user, group, place, program, node, key: formatPublicKey(key.publicKey) };
   return {
     format: "nix-airgap-install",
     exit: 0,
@@ -50,11 +51,29 @@ export async function trustInstall(options: InstallOptions, context: Context): P
   };
 }
 
+/** What starts the program: a Node.js, or null for an executable. @throws USAGE */
+function nodeFor(program: string, nixos: boolean, { workerEntry }: Context): string | null {
+  const isModule = /\.m?js$/.test(program);
+  if (nixos && !isModule) {
+    // Its loader is not where other distributions have it.
+    usage("--nixos", "nix-airgap.mjs, since NixOS starts no executable that was linked elsewhere", program);
+  }
+  if (isModule && !(workerEntry instanceof URL)) {
+    usage(
+      "--program",
+      "an executable, or this command run by Node.js: node nix-airgap.mjs trust install",
+      program,
+    );
+  }
+  return isModule ? nodePath() : null;
+}
+
 interface Parts {
   readonly user: string;
   readonly group: string;
   readonly place: SitePlace;
   readonly program: string;
+  readonly node: string | null;
   /** `name:base64`. */
   readonly key: string;
 }
@@ -68,7 +87,8 @@ const PATHS = "/usr/local/bin:/usr/bin:/bin:/nix/var/nix/profiles/default/bin:/r
  * state, key or store. Nothing of the caller's environment gets through. POSIX sh, without braces after a dollar sign, which
  * Nix and TypeScript would take.
  */
-function gateway({ place, program }: Parts, node: string): string {
+function gateway({ place, program, node }: Parts): string {
+  const command = node === null ? program : `${node} ${program}`;
   return `# Made by: nix-airgap trust install
 set -eu
 usage() {
@@ -92,7 +112,7 @@ while [ "$left" -gt 0 ]; do
 done
 who=$(printenv SUDO_USER) || who=
 exec env -i PATH=${PATHS} "SUDO_USER=$who" \\
-  ${node} ${program} $verb --policy=${place.policyPath} --state=${place.stateDir} "$@" -- "$what"
+  ${command} $verb --policy=${place.policyPath} --state=${place.stateDir} "$@" -- "$what"
 `;
 }
 
@@ -115,7 +135,7 @@ chown -R ${user}:${user} /nix/var/nix/gcroots/nix-airgap /nix/var/nix/nix-airgap
 {
   echo '#!/bin/sh'
   cat << 'END'
-${gateway(parts, nodePath())}END
+${gateway(parts)}END
 } > ${GATEWAY}
 chmod 0755 ${GATEWAY}
 
@@ -143,7 +163,7 @@ echo "  sudo -u ${user} ${GATEWAY} restore BUNDLE"
 
 function nixosModule(parts: Parts): string {
   const { user, group, place, key } = parts;
-  const text = gateway(parts, "$" + "{pkgs.nodejs}/bin/node")
+  const text = gateway({ ...parts, node: "$" + "{pkgs.nodejs}/bin/node" })
     .split("\n")
     .map((line) => (line === "" ? "" : `    ${line}`))
     .join("\n");
