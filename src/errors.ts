@@ -434,6 +434,11 @@ export const CODES = {
     "a file that looks like a secret would travel with the bundle, where everybody can read it",
     "Take it out of the flake, and change the secret. If it is none: --allow-secret NAME, or allowSecrets in nix-airgap.json.",
   ),
+  BUNDLE_TOO_LARGE: code(
+    usage,
+    "the bundle is larger than --max-size allows; nothing of it was kept",
+    "Pack fewer roots or a lower tier, compress more (--compression-level 19), or give a larger --max-size; --dry-run without it shows what takes the room.",
+  ),
   TREE_DIRTY: code(
     usage,
     "the git tree has uncommitted changes, so that nobody could make this bundle again",

@@ -10,6 +10,7 @@ import type { Context } from "./context.js";
 import { describePlan } from "./pack/plan.js";
 import { preparePack } from "./pack/prepare.js";
 import type { PackOptions } from "./pack/request.js";
+import { checkPlannedSize } from "./pack/size-limit.js";
 import { writeBundle } from "./pack/write-bundle.js";
 import { PhaseClock } from "./phase-clock.js";
 import { reportedFindings, verifyFindings } from "./reports.js";
@@ -17,7 +18,7 @@ import { reportedFindings, verifyFindings } from "./reports.js";
 export type { PackOptions } from "./pack/request.js";
 
 /**
- * @throws AirgapError USAGE, OUT_EXISTS, NIX_MISSING, NIX_FAILED, DISK, NO_SPACE, LOCKED, INTERRUPTED. What is wrong with
+ * @throws AirgapError USAGE, OUT_EXISTS, BUNDLE_TOO_LARGE while it is written, NIX_MISSING, NIX_FAILED, DISK, NO_SPACE, LOCKED, INTERRUPTED. What is wrong with
  * the flake itself is in the report's findings, and then nothing was written.
  */
 export async function pack(options: PackOptions, context: Context): Promise<PackReport> {
@@ -38,6 +39,10 @@ export async function pack(options: PackOptions, context: Context): Promise<Pack
     }
     const signedBy = options.secretKey?.publicKey.name ?? null;
     const plan = describePlan(prepared, signedBy);
+    const tooLarge = checkPlannedSize(plan.size, options.maxSize);
+    if (tooLarge.length > 0) {
+      return report({ exit: exitOf(tooLarge), findings: reportedFindings(tooLarge), plan });
+    }
     if (options.dryRun) return report({ exit: 0, findings: [], plan });
     const { bundle, verification } = await writeBundle({ ...prepared, tempDir, clock }, options, context);
     if (bundle !== null) return report({ exit: 0, findings: [], plan, bundle });

@@ -29,9 +29,17 @@ export const packCommand = command({
       kind: "number",
       min: 0,
       max: Number.MAX_SAFE_INTEGER,
-      describe: "N  that grows with every release of the product; default: the flake's lastModified",
+      describe:
+        "N  that grows with every release of the product; default: the flake's lastModified, or one more than that of --previous",
     },
-    previous: { kind: "text", describe: "BUNDLE  of the release before this one" },
+    previous: {
+      kind: "text",
+      describe: "BUNDLE  of the release before this one: is named by hash, and says which paths are new",
+    },
+    "max-size": {
+      kind: "size",
+      describe: "SIZE  of the whole bundle at most, such as 4.7GB or 16GiB; a larger one is not made",
+    },
     created: {
       kind: "text",
       describe: "T  as YYYY-MM-DDThh:mm:ssZ; default: the flake's lastModified",
@@ -93,6 +101,7 @@ export const packCommand = command({
         ...given("tier", options.tier),
         ...given("sequence", options.sequence),
         ...given("previous", options.previous),
+        ...given("maxSize", options["max-size"]),
         ...given("created", options.created),
         ...given("compressionLevel", options["compression-level"]),
         allowSecrets: options["allow-secret"],

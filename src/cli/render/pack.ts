@@ -35,6 +35,10 @@ export function renderPack(report: PackReport, view: View): Line[] {
       ...plan.kinds.map(({ kind, paths, narBytes }) => [kind, counted(paths, "path"), formatBytes(narBytes)]),
       ["all", counted(plan.paths, "path"), formatBytes(plan.narBytes)],
     ]),
+    ...(bundle === null
+      ? [`bundle: between ${formatBytes(plan.size.least)} and ${formatBytes(plan.size.most)}`]
+      : []),
+    ...previous(plan.previous),
     "",
     "roots:",
     ...table(
@@ -49,6 +53,13 @@ export function renderPack(report: PackReport, view: View): Line[] {
     "",
     ...signature(plan.signedBy, report),
   ];
+}
+
+function previous(before: NonNullable<PackReport["plan"]>["previous"]): string[] {
+  if (before === null) return [];
+  const of = ({ paths, narBytes }: typeof before.new) =>
+    `${counted(paths, "path")}, ${formatBytes(narBytes)}`;
+  return ["", `after sequence ${before.sequence}: ${of(before.reused)} as before; ${of(before.new)} new`];
 }
 
 function secrets({ allowed, inPublic }: NonNullable<PackReport["plan"]>["secrets"]): string[] {

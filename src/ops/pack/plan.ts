@@ -8,7 +8,9 @@ import type { PathInfo } from "../../host/nix/index.js";
 import { closure } from "../../nix/closure.js";
 import { formatContentAddress } from "../../nix/content-address.js";
 import { derivationName } from "../../nix/derivation.js";
+import { compareWith, type Previous } from "./previous.js";
 import type { Secrets } from "./secrets.js";
+import { sizeRange } from "./size-limit.js";
 
 export type Draft = Omit<BundleDocument, "paths" | "totals">;
 export type PlannedPath = Omit<Path, "blob" | "blobSize">;
@@ -111,12 +113,13 @@ export function compareRoots(a: Root, b: Root): number {
 export interface PlanParts {
   readonly plan: PackPlan;
   readonly secrets: Pick<Secrets, "allowed" | "inPublic">;
+  readonly previous: Previous | null;
   readonly out: { readonly path: string };
 }
 
 /** The plan as people and machines read it. */
 export function describePlan(
-  { plan: { draft, paths }, secrets, out }: PlanParts,
+  { plan: { draft, paths }, secrets, previous, out }: PlanParts,
   signedBy: string | null,
 ): NonNullable<PackReport["plan"]> {
   const byPath = new Map(paths.map((path) => [path.storePath, path as Path]));
@@ -147,6 +150,8 @@ export function describePlan(
     systems,
     out: out.path,
     signedBy,
+    previous: previous === null ? null : compareWith(previous, paths),
+    size: sizeRange(paths, previous),
     secrets: { allowed: secrets.allowed, inPublic: secrets.inPublic },
     roots: draft.roots.map(({ attr, purpose, drvPath, outputs }, i) => ({
       attr,

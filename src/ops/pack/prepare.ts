@@ -4,10 +4,7 @@
  */
 
 import { basename, join } from "node:path";
-import { parseDocument } from "../../bundle/document.js";
 import { FEATURES, FORMAT_VERSION } from "../../bundle/document-features.js";
-import { DOCUMENT_NAME, MAX_DOCUMENT_SIZE } from "../../bundle/layout.js";
-import { openMedium } from "../../bundle/medium.js";
 import { type Finding, fail } from "../../errors.js";
 import type { BundleDocument, Path, Root } from "../../generated/types.js";
 import { VERSION } from "../../generated/version.js";
@@ -24,6 +21,7 @@ import { type EvaluationClosure, evaluateRoots, evaluationClosure } from "./eval
 import { documentInputs, readFlake, type TopFlake } from "./flake.js";
 import { makeReal, readDerivations, tierPaths, tierTargets } from "./gather.js";
 import { compareRoots, knownIrreproducible, type PackPlan, planPaths, rootOf } from "./plan.js";
+import { chooseSequence, type Previous, readPrevious } from "./previous.js";
 import { chooseIdentity, chooseOut, type Identity, type PackOptions, parseInstallables } from "./request.js";
 import { findSecrets, isPublic, type Secrets, type SourceTree } from "./secrets.js";
 import { dropAbandonedStage } from "./stage.js";
@@ -33,6 +31,7 @@ const DEFAULT_COMPRESSION_LEVEL = 3;
 export interface Prepared {
   readonly plan: PackPlan;
   readonly secrets: Secrets;
+  readonly previous: Previous | null;
   readonly out: Out;
   readonly nixContext: nix.NixContext;
   readonly level: number;
@@ -61,6 +60,11 @@ export async function preparePack(
     await dropAbandonedStage(out.path);
     fail("OUT_EXISTS", { subject: out.path });
   }
+  const previous =
+    options.previous === undefined || findings.length > 0
+      ? null
+      : await readPrevious(options.previous, context.cwd, identity.product);
+  const sequence = chooseSequence(options.sequence, top.flake.lastModified ?? 0, previous);
   findings.push(...top.findings, ...checkLock(top, options, context));
   // Without a lock to trust, what evaluation would say is of no use.
   if (top.findings.some(({ code }) => code !== "TREE_DIRTY")) return { findings };
@@ -131,6 +135,8 @@ export async function preparePack(
     options,
     top,
     identity,
+    previous,
+    sequence,
     tier,
     roots,
     sources,
@@ -144,7 +150,14 @@ export async function preparePack(
     causesOf(evaluation, sources),
     derivations,
   );
-  return { plan, secrets, out, nixContext, level: options.compressionLevel ?? DEFAULT_COMPRESSION_LEVEL };
+  return {
+    plan,
+    secrets,
+    previous,
+    out,
+    nixContext,
+    level: options.compressionLevel ?? DEFAULT_COMPRESSION_LEVEL,
+  };
 }
 
 /** In the trees that travel: the top flake's, and those of inputs that have one of their own. */
@@ -206,6 +219,8 @@ interface DraftParts {
   readonly options: PackOptions;
   readonly top: TopFlake;
   readonly identity: Identity;
+  readonly previous: Previous | null;
+  readonly sequence: number;
   readonly tier: BundleDocument["tier"];
   readonly roots: BundleDocument["roots"];
   readonly sources: readonly string[];
@@ -215,9 +230,9 @@ interface DraftParts {
 }
 
 async function draftDocument(parts: DraftParts): Promise<PackPlan["draft"]> {
-  const { options, top, identity, tier, roots, sources, evaluation, infos, nixContext } = parts;
+  const { options, top, identity, previous, sequence, tier, roots, sources, evaluation, infos, nixContext } =
+    parts;
   const lastModified = top.flake.lastModified ?? 0;
-  const sequence = options.sequence ?? lastModified;
   const byNarHash = new Map(sources.map((path) => [infos.get(path)?.narHash ?? "", path]));
   return {
     created: options.created ?? formatTime(lastModified),
@@ -234,10 +249,7 @@ async function draftDocument(parts: DraftParts): Promise<PackPlan["draft"]> {
     inputs: documentInputs(top.inputs, byNarHash),
     knownIrreproducible: [],
     minimumNix: minimumNix(top),
-    previous:
-      options.previous === undefined
-        ? null
-        : await readPrevious(options.previous, identity.product, sequence),
+    previous: previous === null ? null : { sequence: previous.sequence, sha256: previous.sha256 },
     ...identity,
     requires: [],
     roots,
@@ -257,32 +269,4 @@ function minimumNix({ inputs }: TopFlake): string {
     ({ locked }) => locked["type"] === "tarball" && locked["lastModified"] !== undefined,
   );
   return newTarball ? "2.26.0" : "2.8.0";
-}
-
-async function readPrevious(
-  path: string,
-  product: string,
-  sequence: number,
-): Promise<BundleDocument["previous"]> {
-  const { medium, findings } = await openMedium(path, { allowExtra: false });
-  const bytes = await medium.read(DOCUMENT_NAME, MAX_DOCUMENT_SIZE);
-  const parsed = parseDocument(bytes);
-  const problem = [...findings, ...parsed.findings][0];
-  if (problem !== undefined || parsed.document === null)
-    fail(problem?.code ?? "DOCUMENT_SCHEMA", { ...problem, subject: `--previous ${path}` });
-  const { document } = parsed;
-  if (document.product !== product)
-    fail("USAGE", {
-      subject: `--previous ${path}`,
-      expected: `product ${product}`,
-      actual: document.product,
-    });
-  if (document.sequence >= sequence) {
-    fail("USAGE", {
-      subject: "--sequence",
-      expected: `more than ${document.sequence}, that of the previous bundle`,
-      actual: String(sequence),
-    });
-  }
-  return { sequence: document.sequence, sha256: formatHex(hashOf("sha256", bytes)) };
 }

@@ -20,6 +20,8 @@ export interface PackOptions {
   readonly sequence?: number;
   /** Path of the bundle of the release before. */
   readonly previous?: string;
+  /** Most bytes that the bundle may have. */
+  readonly maxSize?: number;
   /** `YYYY-MM-DDThh:mm:ssZ`. */
   readonly created?: string;
   /** zstd's, 1 to 19. */

@@ -167,6 +167,18 @@ export async function takeBlobs(
   return staged;
 }
 
+/** The blob of a path that a lane has copied; null where it has not. @throws AirgapError DISK, codes of narinfos */
+export function blobInLane(
+  stage: Stage,
+  lane: number,
+  storePath: string,
+): { readonly blob: string; readonly bytes: number } | null {
+  const file = join(laneCache(stage, lane), narinfoName(storePath));
+  if (!existsSync(file)) return null;
+  const { fileHash, fileSize } = readNarInfo(file);
+  return { blob: formatHex(fileHash), bytes: fileSize };
+}
+
 /**
  * Nix skips what its cache has: so what is of an earlier run, before the path was built anew, must not be there, nor what
  * only stood for a path of another lane.

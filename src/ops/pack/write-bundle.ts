@@ -6,7 +6,7 @@ import { mkdir, rename, stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { formatDocument } from "../../bundle/document.js";
 import { finishDirectory, writeTar } from "../../bundle/write.js";
-import { fail } from "../../errors.js";
+import { AirgapError, fail } from "../../errors.js";
 import type { BundleDocument, PackReport, Path, VerifyReport } from "../../generated/types.js";
 import {
   exists,
@@ -36,7 +36,8 @@ import { lanesOf } from "./lanes.js";
 import type { PackPlan } from "./plan.js";
 import type { Prepared } from "./prepare.js";
 import type { PackOptions } from "./request.js";
-import { fillLanes, openStage, stageOf, takeBlobs, withStageLock } from "./stage.js";
+import { SizeLimit } from "./size-limit.js";
+import { blobInLane, fillLanes, openStage, stageOf, takeBlobs, withStageLock } from "./stage.js";
 
 /** What a compressed NAR is of its size, for a first look at the space that is needed; checked again when it is known. */
 const COMPRESSED_SHARE = 0.5;
@@ -53,7 +54,7 @@ interface WriteParts extends Prepared {
   readonly clock: PhaseClock;
 }
 
-/** @throws AirgapError OUT_EXISTS, LOCKED, NIX_FAILED, DISK, NO_SPACE, INTERRUPTED */
+/** @throws AirgapError OUT_EXISTS, BUNDLE_TOO_LARGE, LOCKED, NIX_FAILED, DISK, NO_SPACE, INTERRUPTED */
 export async function writeBundle(
   parts: WriteParts,
   options: PackOptions,
@@ -63,7 +64,15 @@ export async function writeBundle(
   const folder = dirname(out.path);
   await withDiskErrors(folder, () => mkdir(folder, { recursive: true }));
   return withStageLock(out.path, async () => {
-    const { stageDir, partial, ...bundle } = await fillStage(parts, options, context);
+    const { stageDir, partial, ...bundle } = await fillStage(parts, options, context).catch(
+      async (error: unknown) => {
+        // Other failures keep it, so that the next run goes on from there; this one comes again.
+        if (error instanceof AirgapError && error.code === "BUNDLE_TOO_LARGE") {
+          await removeTree(stageOf(out.path));
+        }
+        throw error;
+      },
+    );
     const verification = await clock.phase("verify", {}, () =>
       verifyOwn(partial, options.secretKey, context),
     );
@@ -102,6 +111,7 @@ async function fillStage(
   const copies = isTar ? 2 : 1;
   await requireRoom(folder, narBytes * COMPRESSED_SHARE * copies - (await sizeOnDisk(stageOf(out.path))));
   const stage = await openStage(out.path, recipe);
+  const limit = new SizeLimit(options.maxSize);
   const copied = new CopyProgress(plan.paths, copyCosts(level), lanes.length);
   await clock.phase("compress", copied.totals, (progress) =>
     fillLanes(nixContext, stage, lanes, {
@@ -109,6 +119,8 @@ async function fillStage(
       tempDir,
       onEvent: (event, lane) => {
         if (copied.take(event, lane)) progress(copied.done);
+        if (event.type === "finished" && event.kind === "copy")
+          limit.add(blobInLane(stage, lane, event.subject));
       },
     }),
   );
@@ -120,6 +132,7 @@ async function fillStage(
   const sha256 = formatHex(hashOf("sha256", documentBytes));
   const approvals = packerApproval(document, sha256, options.secretKey);
   const { blobBytes } = document.totals;
+  limit.check(blobBytes + 2 * documentBytes.length, "without narinfos");
   if (isTar) await requireRoom(folder, blobBytes);
   await checkFat(folder, isTar ? blobBytes : largestBlob(paths));
 
@@ -135,6 +148,7 @@ async function fillStage(
       : finishDirectory(stage.bundle, document, approvals, (dir) => syncFileSystem(dir, context.signal)),
   );
   const bytes = isTar ? (await stat(partial)).size : blobBytes + 2 * documentBytes.length;
+  limit.check(bytes, "as it was written");
   return { stageDir: stage.dir, partial, sha256, bytes };
 }
 
