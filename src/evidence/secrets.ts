@@ -28,6 +28,14 @@ const CONTENTS: readonly (readonly [pattern: RegExp, what: string])[] = [
   [/\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{60,})\b/, "a token of GitHub"],
   [/\bglpat-[A-Za-z0-9_-]{20,}\b/, "a token of GitLab"],
   [/\bxox[abprs]-[A-Za-z0-9-]{20,}\b/, "a token of Slack"],
+  [/^\s*machine\s+\S+\s+(?:login\s+\S+\s+)?password\s+\S+/m, "passwords for hosts (netrc)"],
+  [/^\s*(?:extra-)?access-tokens\s*=\s*\S+=\S+/m, "access tokens of Nix"],
+  [/\bpypi-[A-Za-z0-9_-]{50,}/, "a token of PyPI"],
+  [
+    // But not where a document shows how one looks.
+    /\b(?:git\+)?(?:https?|ftp|ssh):\/\/[^\s/:@"'<>$%{}]{1,100}:(?!(?:pass(?:word|wd)?|pw|secret|token|x+|\*+)@)[^\s/@"'<>${}]{3,200}@[\w[]/i,
+    "a password in a URL",
+  ],
   [/^\s*(?:\/\/[^\s:]+\/:)?_(?:authToken|auth|password)\s*=\s*(?!\$)\S{8,}/m, "a token of npm"],
 ];
 

@@ -100,6 +100,46 @@ describe("pack looks for secrets", () => {
   });
 });
 
+describe("pack looks for secrets, too,", () => {
+  it("in what flake.lock and the top flake's files say of hosts", async () => {
+    write(join(flake, "fetch.sh"), "curl https://ada:hunter22@git.example.org/x\n");
+    write(join(flake, "README.md"), "git clone https://user:password@git.example.org/x\n");
+    write(join(flake, "../lib/conf.ini"), "access-tokens = git.example.org=abcdef\n");
+    commitAll(join(flake, "../lib"), "lib");
+    await lock();
+    const file = join(flake, "flake.lock");
+    const locked = JSON.parse(readFileSync(file, "utf8"));
+    // As nix flake lock writes it, where the input is given so; Nix takes the tree from the store by its hash.
+    const url = `http://ada:hunter22@127.0.0.1:9/lib.git`;
+    locked.nodes.lib.locked.url = url;
+    writeFileSync(file, JSON.stringify(locked));
+    commitAll(flake, "top");
+    const outcome = await cliJson<PackReport>(["pack", flake, "--dry-run"], options);
+    expect(found(outcome)).toEqual([
+      "SECRET_FOUND flake.lock:lib: looks like a password in a URL",
+      "SECRET_FOUND fetch.sh: looks like a password in a URL",
+      "SECRET_FOUND flake.lock: looks like a password in a URL",
+      "SECRET_FOUND lib:conf.ini: looks like access tokens of Nix",
+    ]);
+    expect(JSON.stringify(outcome.json) + outcome.stderr).not.toContain("hunter22");
+    const names = ["fetch.sh", "flake.lock", "flake.lock:lib", "lib:"].flatMap((name) => [
+      "--allow-secret",
+      name,
+    ]);
+    const allowed = await cliJson<PackReport>(["pack", flake, "--dry-run", ...names], options);
+    expect(found(allowed)).toEqual([]);
+    expect(allowed.json.plan?.secrets).toEqual({ allowed: 4, inPublic: 0 });
+  });
+
+  it("and tells no password of the flake's own URL", async () => {
+    const ref = "git+http://ada:hunter22@127.0.0.1:9/x.git";
+    const { code, stdout, stderr } = await cli(["pack", ref, "--json"], options);
+    expect(code).toBe(2);
+    expect(stdout).toContain("git+http://127.0.0.1:9/x.git");
+    expect(stdout + stderr).not.toContain("hunter22");
+  });
+});
+
 describe("pack --require-approved-lock", () => {
   const about = ["--product", "it", "--release", "1", "--require-approved-lock"];
 

@@ -36,6 +36,16 @@ export const packCommand = command({
       kind: "text",
       describe: "BUNDLE  of the release before this one: is named by hash, and says which paths are new",
     },
+    store: {
+      kind: "text",
+      describe:
+        "URI  of a store on this machine to pack from, as nix --store takes it, or a folder; default: Nix's own",
+    },
+    netrc: {
+      kind: "text",
+      describe:
+        "FILE  with passwords for hosts, for Nix to fetch with; never copied, and inputs from there are private",
+    },
     "max-size": {
       kind: "size",
       describe: "SIZE  of the whole bundle at most, such as 4.7GB or 16GiB; a larger one is not made",
@@ -101,6 +111,8 @@ export const packCommand = command({
         ...given("tier", options.tier),
         ...given("sequence", options.sequence),
         ...given("previous", options.previous),
+        ...given("store", options.store),
+        ...given("netrc", options.netrc),
         ...given("maxSize", options["max-size"]),
         ...given("created", options.created),
         ...given("compressionLevel", options["compression-level"]),

@@ -120,7 +120,7 @@ export function evalDrvPath(
   if (options.offline)
     args.push(
       ...["--offline", "--option", "substitute", "false", "--option", "use-registries", "false"],
-      ...["--option", "max-jobs", "0"],
+      ...["--option", "max-jobs", "0", "--option", "builders", ""],
     );
   // A PATH without programs keeps Nix from running git; a proxy that nobody serves keeps curl from the network.
   const isolated = {

@@ -4,6 +4,7 @@
  *
  * Source: libutil/logging.hh (`ActivityType`, `ResultType`), measured on 2.8.0; the numbers are the same in 2.34.
  */
+import { withoutPasswords } from "../../nix/url.js";
 
 export type NixLogEvent =
   | { readonly type: "started"; readonly kind: "copy" | "build" | "fetch"; readonly subject: string }
@@ -74,11 +75,13 @@ export class InternalLog {
   }
 }
 
-/** Text without colours and control characters: it goes to a terminal. */
+/** Text without colours, control characters and passwords in URLs: it goes to a terminal, and into reports. */
 function plain(text: string): string {
   // A builder that could not be started sends its error as Nix serialises it: strings between NULs.
   const words = text.includes("\u0000") ? longest(text.split("\u0000")) : text;
-  return words.replace(/\u001b\[[0-9;?]*[ -/]*[@-~]/g, "").replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, "");
+  return withoutPasswords(words)
+    .replace(/\u001b\[[0-9;?]*[ -/]*[@-~]/g, "")
+    .replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, "");
 }
 
 function longest(pieces: readonly string[]): string {

@@ -4,6 +4,7 @@
  */
 import { readFile } from "node:fs/promises";
 import type { Report } from "../../events.js";
+import type { TargetStore } from "../store.js";
 import { findNix, type NixContext } from "./invoke.js";
 
 export interface PackerContext {
@@ -27,18 +28,54 @@ const DROPPED = new RegExp(
   ].join("|")})$`,
 );
 
-/** `realStoreDir`: where the files of /nix/store lie. @throws AirgapError NIX_MISSING */
+export interface PackerSettings {
+  /** Default: the user's own. */
+  readonly store?: TargetStore | undefined;
+  /** Absolute path of a netrc file. Nix reads it; nobody copies it. */
+  readonly netrc?: string | undefined;
+}
+
+export interface PackerNix {
+  readonly nixContext: NixContext;
+  /** Where the files of /nix/store lie. */
+  readonly realStoreDir: string;
+  /** The store, as another one may be told to take from it what it lacks. */
+  readonly substituter: string;
+}
+
+/** @throws AirgapError NIX_MISSING */
 export async function packerNix(
   context: PackerContext,
-): Promise<{ nixContext: NixContext; realStoreDir: string }> {
+  { store, netrc }: PackerSettings = {},
+): Promise<PackerNix> {
   const { cwd, signal, report } = context;
   const entries = Object.entries(context.env).flatMap(([name, value]): [string, string][] =>
     value === undefined || DROPPED.test(name) ? [] : [[name, value]],
   );
-  const env = { ...Object.fromEntries(entries), LC_ALL: "C.UTF-8" };
+  const given = Object.fromEntries(entries);
+  const env = { ...given, LC_ALL: "C.UTF-8", ...(store === undefined ? {} : storeVariable(store, given)) };
   const binDir = await findNix(context.env["PATH"]);
-  const options = { ...(await buildUsersOption()), "accept-flake-config": "false", "warn-dirty": "false" };
-  return { nixContext: { binDir, env, options, cwd, signal, report }, realStoreDir: "/nix/store" };
+  const options = {
+    ...(await buildUsersOption()),
+    "accept-flake-config": "false",
+    "warn-dirty": "false",
+    ...(netrc === undefined ? {} : { "netrc-file": netrc }),
+  };
+  return {
+    nixContext: { binDir, env, options, cwd, signal, report },
+    realStoreDir: store?.realStoreDir ?? "/nix/store",
+    substituter: store === undefined ? "auto?trusted=1" : withTrust(store.uri),
+  };
+}
+
+/** Before what names another store on its command line, and after all files with settings. */
+function storeVariable({ uri }: TargetStore, env: Readonly<Record<string, string>>): { NIX_CONFIG: string } {
+  return { NIX_CONFIG: `${env["NIX_CONFIG"] ?? ""}\nstore = ${uri}\n` };
+}
+
+/** What lies in the packer's own store needs no signature. */
+function withTrust(uri: string): string {
+  return `${uri}${uri.includes("?") ? "&" : "?"}trusted=1`;
 }
 
 /**

@@ -10,6 +10,7 @@ import { type Finding, fail } from "../../errors.js";
 import type { Flake } from "../../generated/types.js";
 import * as nix from "../../host/nix/index.js";
 import { parseStorePath } from "../../nix/store-path.js";
+import { withoutPasswords } from "../../nix/url.js";
 import { readDerivations } from "./gather.js";
 import { DEFAULT_ATTR, type Installables } from "./request.js";
 
@@ -52,7 +53,7 @@ async function evaluateAttr(
   const known = await nix.flakeOutputs(context, ref, system);
   return {
     code: "ATTR_MISSING",
-    subject: `${ref}#${asked}`,
+    subject: `${withoutPasswords(ref)}#${asked}`,
     expected: `an attribute that leads to a derivation for ${system}`,
     actual: known.length > 0 ? `the flake has: ${known.join(", ")}` : "none of that name",
   };
@@ -89,7 +90,7 @@ export async function evaluationClosure(
   context: nix.NixContext,
   top: { readonly ref: string; readonly flake: Flake },
   roots: readonly EvaluatedRoot[],
-  scratchDir: string,
+  { scratchDir, substituter }: { readonly scratchDir: string; readonly substituter: string },
 ): Promise<EvaluationClosure> {
   const store = join(scratchDir, "store");
   await mkdir(store, { recursive: true });
@@ -99,7 +100,7 @@ export async function evaluationClosure(
     const outcome = await nix.evalDrvPath(context, top.ref, attr, {
       store,
       cacheDir,
-      substituters: "auto?trusted=1",
+      substituters: substituter,
     });
     if (!outcome.ok) findings.push(evaluationFinding(attr, outcome.message));
     else if (outcome.stdout.trim() !== drvPath) {

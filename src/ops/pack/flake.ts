@@ -8,6 +8,7 @@ import * as nix from "../../host/nix/index.js";
 import { isStaleLock } from "../../host/nix/words.js";
 import { type LockedInput, parseFlakeLock, resolveFlakeLock } from "../../nix/flake-lock.js";
 import { formatSri } from "../../nix/hash.js";
+import { secretInUrl, withoutPasswords } from "../../nix/url.js";
 import { readSideApprovals } from "../side-approvals.js";
 import { parseProjectFile } from "./request.js";
 
@@ -34,17 +35,24 @@ export async function readFlake(
   realStoreDir: string,
 ): Promise<TopFlake> {
   const findings: Finding[] = [];
+  // What is told of it; Nix is given all of it.
+  const named = withoutPasswords(ref);
   const strict = await nix.flakeMetadata(context, ref, "locked");
   let metadata = strict.metadata;
   if (metadata === null && isStaleLock(strict.message)) {
-    findings.push({ code: "LOCK_STALE", subject: ref, actual: firstLine(strict.message) });
+    findings.push({ code: "LOCK_STALE", subject: named, actual: firstLine(strict.message) });
     // Only to find what else is wrong: the lock that Nix makes up here is not used for anything.
     metadata = (await nix.flakeMetadata(context, ref, "as-if")).metadata;
   }
-  if (metadata === null) return fail("FLAKE_UNREADABLE", { subject: ref, actual: strict.message });
+  if (metadata === null) return fail("FLAKE_UNREADABLE", { subject: named, actual: strict.message });
 
   const { locked } = metadata;
-  if (locked.type === "git" && locked.rev === undefined) findings.push({ code: "TREE_DIRTY", subject: ref });
+  // Names and passwords are left out of what the document says of it; a parameter may be part of where it is.
+  const secret = secretInUrl(withoutPasswords(metadata.url));
+  if (secret !== null)
+    findings.push({ code: "SECRET_FOUND", subject: "the flake's URL", actual: `looks like ${secret}` });
+  if (locked.type === "git" && locked.rev === undefined)
+    findings.push({ code: "TREE_DIRTY", subject: named });
   const dir = locked.dir ?? "";
   const tree = join(realStoreDir, metadata.path.slice("/nix/store/".length), dir);
   const lock = await readOptional(join(tree, "flake.lock"));
@@ -69,7 +77,7 @@ export async function readFlake(
       revCount: locked.revCount ?? null,
       storePath: metadata.path,
       submodules: locked.submodules ?? false,
-      url: local === null ? publicUrl(metadata.url) : null,
+      url: local === null ? withoutPasswords(metadata.url) : null,
     },
     inputs,
     lockApprovals: await readSideApprovals(join(tree, "flake.lock")),
@@ -115,11 +123,6 @@ function localFolder(locked: nix.FlakeMetadata["locked"]): string | null {
   return locked.type === "git" && url.startsWith("file://")
     ? decodeURI(url.slice("file://".length).split("?")[0] ?? "")
     : null;
-}
-
-/** A URL without name and password. */
-function publicUrl(url: string): string {
-  return url.replace(/^([a-z+]+:\/\/)[^/@]*@/i, "$1");
 }
 
 async function tagsAt(context: nix.NixContext, folder: string, rev: string): Promise<string[]> {

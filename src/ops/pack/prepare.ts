@@ -23,7 +23,15 @@ import { makeReal, readDerivations, tierPaths, tierTargets } from "./gather.js";
 import { compareRoots, knownIrreproducible, type PackPlan, planPaths, rootOf } from "./plan.js";
 import { chooseSequence, type Previous, readPrevious } from "./previous.js";
 import { chooseIdentity, chooseOut, type Identity, type PackOptions, parseInstallables } from "./request.js";
-import { findSecrets, isPublic, type Secrets, type SourceTree } from "./secrets.js";
+import {
+  findSecrets,
+  isPublic,
+  type Secrets,
+  type SourceTree,
+  secretsInLock,
+  secretsInSources,
+} from "./secrets.js";
+import { packerSettings } from "./settings.js";
 import { dropAbandonedStage } from "./stage.js";
 
 const DEFAULT_COMPRESSION_LEVEL = 3;
@@ -49,7 +57,8 @@ export async function preparePack(
   { tempDir, clock }: { readonly tempDir: string; readonly clock: PhaseClock },
 ): Promise<Prepared | { readonly findings: Finding[] }> {
   const installables = parseInstallables(options.installables);
-  const { nixContext, realStoreDir } = await packerNix(context);
+  const { settings, isProtected } = await packerSettings(options, context.cwd);
+  const { nixContext, realStoreDir, substituter } = await packerNix(context, settings);
   const step = <T>(phase: string, work: () => Promise<T>) => clock.phase(phase, {}, work);
   const system = await nix.currentSystem(nixContext);
   const top = await step("read the flake", () => readFlake(nixContext, installables.ref, realStoreDir));
@@ -81,9 +90,12 @@ export async function preparePack(
   findings.push(...asked.findings);
   if (findings.length > 0) return { findings };
 
+  const allowed = [...options.allowSecrets, ...(top.project.allowSecrets ?? [])];
+  const inLock = secretsInLock(top.inputs, allowed);
+  findings.push(...inLock.findings);
   const sources = await step("fetch inputs", () => nix.flakeArchive(nixContext, installables.ref));
   const secrets = await step("look for secrets", () =>
-    lookForSecrets(top, sources, { allowed: options.allowSecrets, nixContext, realStoreDir }),
+    lookForSecrets(top, sources, { allowed, isProtected, nixContext, realStoreDir }),
   );
   findings.push(...secrets.findings);
   const build = (phase: string, targets: readonly string[], derivations = asked.derivations) =>
@@ -97,7 +109,10 @@ export async function preparePack(
   if (findings.length > 0) return { findings };
 
   const evaluation = await step("evaluate as a site will", async () =>
-    evaluationClosure(await forScratch(nixContext), top, evaluated.roots, tempDir),
+    evaluationClosure(await forScratch(nixContext), top, evaluated.roots, {
+      scratchDir: tempDir,
+      substituter,
+    }),
   );
   findings.push(...evaluation.findings);
   if (findings.length > 0) return { findings };
@@ -110,7 +125,10 @@ export async function preparePack(
     infos: derivationInfos,
     findings: floating,
   } = await readDerivations(rootDrvs, realStoreDir);
+  // Of the lowest tier no derivation travels.
+  const inSources = secretsInSources(tier === "runtime" ? [] : derivations.byPath, allowed);
   findings.push(
+    ...inSources.findings,
     ...floating,
     ...(await build(
       `realise what tier ${tier} needs`,
@@ -152,7 +170,7 @@ export async function preparePack(
   );
   return {
     plan,
-    secrets,
+    secrets: { ...secrets, allowed: secrets.allowed + inLock.allowed + inSources.allowed },
     previous,
     out,
     nixContext,
@@ -162,25 +180,26 @@ export async function preparePack(
 
 /** In the trees that travel: the top flake's, and those of inputs that have one of their own. */
 async function lookForSecrets(
-  { flake, inputs, project }: TopFlake,
+  { flake, inputs }: TopFlake,
   sources: readonly string[],
   about: {
     readonly allowed: readonly string[];
+    readonly isProtected: (host: string) => boolean;
     readonly nixContext: nix.NixContext;
     readonly realStoreDir: string;
   },
 ): Promise<Secrets> {
-  const { allowed, nixContext, realStoreDir } = about;
+  const { allowed, isProtected, nixContext, realStoreDir } = about;
   const infos = await nix.pathInfo(nixContext, [...sources], { recursive: false });
   const byNarHash = new Map(infos.map(({ narHash, storePath }) => [narHash, storePath]));
   const dirOf = (storePath: string) => join(realStoreDir, basename(storePath));
   const trees = inputs.flatMap((input): SourceTree[] => {
     const storePath = input.narHash === undefined ? undefined : byNarHash.get(formatSri(input.narHash));
     if (storePath === undefined || storePath === flake.storePath) return [];
-    return [{ label: `${input.key}:`, dir: dirOf(storePath), isPublic: isPublic(input) }];
+    return [{ label: `${input.key}:`, dir: dirOf(storePath), isPublic: isPublic(input, isProtected) }];
   });
   const top = { label: "", dir: dirOf(flake.storePath), isPublic: false };
-  return findSecrets([top, ...trees], [...allowed, ...(project.allowSecrets ?? [])], nixContext.signal);
+  return findSecrets([top, ...trees], allowed, nixContext.signal);
 }
 
 /** A flake without inputs has no lock, and nothing that could be approved. */

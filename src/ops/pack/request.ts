@@ -20,6 +20,10 @@ export interface PackOptions {
   readonly sequence?: number;
   /** Path of the bundle of the release before. */
   readonly previous?: string;
+  /** The store to pack from: as `nix --store` takes it, or a folder; default: the one that Nix takes. */
+  readonly store?: string;
+  /** Path of a netrc file, with which Nix fetches. */
+  readonly netrc?: string;
   /** Most bytes that the bundle may have. */
   readonly maxSize?: number;
   /** `YYYY-MM-DDThh:mm:ssZ`. */

@@ -8,7 +8,9 @@ import { type Finding, fail } from "../../errors.js";
 import { mayHoldKey, SECRET_HEAD, secretByContent, secretByName } from "../../evidence/secrets.js";
 import { filesByFolder, readHeadSync } from "../../host/tree-files.js";
 import { inTurns } from "../../host/turns.js";
+import type { Derivation } from "../../nix/derivation.js";
 import type { LockedInput } from "../../nix/flake-lock.js";
+import { isPrivateHost, secretInUrl } from "../../nix/url.js";
 
 export interface SourceTree {
   /** In front of a file's path, to name it: empty for the top flake, `node:` for an input. */
@@ -25,7 +27,7 @@ export interface Secrets {
   readonly inPublic: number;
 }
 
-/** `allowed`: names as the findings give them. @throws DISK, INTERRUPTED */
+/** `allowed`: names as the findings give them, or `node:` for all of an input. @throws DISK, INTERRUPTED */
 export async function findSecrets(
   trees: readonly SourceTree[],
   allowed: readonly string[],
@@ -43,7 +45,7 @@ export async function findSecrets(
     if (what === null) return;
     const subject = `${label}${path}`;
     if (isPublic) inPublic += 1;
-    else if (allowed.includes(subject)) seen.add(subject);
+    else if (allowed.includes(subject) || (label !== "" && allowed.includes(label))) seen.add(subject);
     else findings.push({ code: "SECRET_FOUND", subject, actual: `looks like ${what}` });
   };
   for (const tree of trees) {
@@ -58,9 +60,74 @@ export async function findSecrets(
   return { findings, allowed: seen.size, inPublic };
 }
 
-/** Whether others can fetch it too, as far as its lock tells: by https, or from a forge. */
-export function isPublic({ locked }: LockedInput): boolean {
-  const { type, url } = locked;
-  if (type === "github" || type === "gitlab" || type === "sourcehut") return true;
-  return typeof url === "string" && /^https?:\/\/(?![^/]*@)/.test(url);
+/** What flake.lock would tell: it travels in the top flake, and is repeated in the document. */
+export function secretsInLock(inputs: readonly LockedInput[], allowed: readonly string[]): Secrets {
+  return judge(
+    inputs.flatMap(({ key, locked, original }) =>
+      [locked, original].flatMap(({ url }) => named(`flake.lock:${key}`, url)),
+    ),
+    allowed,
+  );
+}
+
+/** What derivations would tell of where their sources are. */
+export function secretsInSources(
+  derivations: Iterable<readonly [drvPath: string, derivation: Derivation]>,
+  allowed: readonly string[],
+): Secrets {
+  const urls = (env: ReadonlyMap<string, string>) =>
+    ["url", "urls"].flatMap((name) => env.get(name)?.split(/\s+/) ?? []);
+  return judge(
+    [...derivations].flatMap(([drvPath, { kind, env }]) =>
+      kind === "fixed" ? urls(env).flatMap((url) => named(drvPath, url)) : [],
+    ),
+    allowed,
+  );
+}
+
+function named(subject: string, url: unknown): { readonly subject: string; readonly what: string }[] {
+  const what = typeof url === "string" ? secretInUrl(url) : null;
+  return what === null ? [] : [{ subject, what }];
+}
+
+function judge(
+  found: readonly { readonly subject: string; readonly what: string }[],
+  allowed: readonly string[],
+): Secrets {
+  const bySubject = new Map(found.map(({ subject, what }) => [subject, what]));
+  const refused = [...bySubject].filter(([subject]) => !allowed.includes(subject));
+  return {
+    findings: refused.map(([subject, what]) => ({
+      code: "SECRET_FOUND",
+      subject,
+      actual: `looks like ${what}`,
+    })),
+    allowed: bySubject.size - refused.length,
+    inPublic: 0,
+  };
+}
+
+/** Hosts of forges, where a lock names none. */
+const FORGES: Readonly<Record<string, string>> = {
+  github: "github.com",
+  gitlab: "gitlab.com",
+  sourcehut: "git.sr.ht",
+};
+
+/**
+ * Whether others can fetch it too, as far as its lock tells: from a forge, or by http from a host that every network
+ * reaches, and without a password. `isProtected`: for which hosts we have one. A repository that is open to our token
+ * alone is taken for public unless that comes from there.
+ */
+export function isPublic(input: LockedInput, isProtected: (host: string) => boolean): boolean {
+  const host = hostOf(input);
+  return host !== null && !isPrivateHost(host) && !isProtected(host);
+}
+
+/** Where it is fetched from without a key or password of ours; null for all other ways. */
+function hostOf({ locked: { type, url, host } }: LockedInput): string | null {
+  const forge = FORGES[String(type)];
+  if (forge !== undefined) return typeof host === "string" ? host : forge;
+  if (typeof url !== "string" || secretInUrl(url) !== null) return null;
+  return /^https?:\/\/(\[[^\]]+\]|[^/?#:]+)/.exec(url)?.[1] ?? null;
 }
