@@ -3,17 +3,21 @@
  * free, what was there before is as it was, and once there is room the same command completes.
  */
 
+import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { ErrorReport, PackReport, RebuildReport, RestoreReceipt } from "../../src/generated/types.js";
 import { type CliOptions, cli, cliJson, RELEASE, runProgram } from "../support/cli.js";
-import { nixEnvironment, SYSTEM } from "../support/fixtures.js";
-import { documentOf, LEND, Packed } from "../support/packed.js";
+import { nixEnvironment, SANDBOX_PATHS, SYSTEM } from "../support/fixtures.js";
+import { documentOf, FEATURES, LEND, Packed } from "../support/packed.js";
 import { CAN_MOUNT, type DiskSize, Tmpfs } from "../support/tmpfs.js";
 import { SIGN_WORDS } from "../support/trust.js";
 
+const NIX_USES_TMPDIR = / 2\.([0-9]|1\d|2[0-5])\./.test(
+  execFileSync("nix", ["--version"], { encoding: "utf8" }),
+);
 const PAGE = 4096;
 const NOISE = 4 * 1024 * 1024;
 const FILES = 1500;
@@ -59,6 +63,17 @@ function makeProduct(folder: string): string {
   writeFileSync(
     join(folder, "flake.nix"),
     `{ outputs = { self }: { packages.${SYSTEM}.default = derivation { name = "many"; system = "${SYSTEM}"; builder = "/bin/sh"; args = [ "-c" "${build}" ]; }; }; }\n`,
+  );
+  return folder;
+}
+
+/** A flake whose output is 4 MB, of a few bytes of source. */
+function makeFetched(folder: string): string {
+  mkdirSync(folder);
+  const build = `export PATH=/bin:/usr/bin; head -c ${NOISE} /dev/zero > $out`;
+  writeFileSync(
+    join(folder, "flake.nix"),
+    `{ outputs = _: { packages.${SYSTEM}.default = derivation { name = "large"; system = "${SYSTEM}"; builder = "/bin/sh"; args = [ "-c" "${build}" ]; }; }; }\n`,
   );
   return folder;
 }
@@ -180,13 +195,64 @@ describe.skipIf(!CAN_MOUNT)("pack", () => {
     expect(sha256(out)).toBe(sha256(bundles.tar));
   });
 
-  it("with no room in TMPDIR says so", async () => {
+  it("with no room in TMPDIR for the flake's sources says so before it evaluates there", async () => {
     const disk = mount({ size: "1m" });
     const out = packed.path("never.tar");
     const { code, finding } = await refusal(args(out), { env: { ...packer, TMPDIR: disk.path } });
     expect(code).toBe(22);
-    expect(finding).toMatchObject(full(new RegExp(`^${disk.path}/`)));
+    expect(finding).toMatchObject(tooSmall(new RegExp(`^${disk.path}/`)));
+    expect(finding.advice).toMatch(/TMPDIR/);
     expect([existsSync(out), readdirSync(disk.path)]).toEqual([false, []]);
+  });
+
+  // Newer ones write compressed NARs where they belong.
+  it.skipIf(!NIX_USES_TMPDIR)(
+    "with room in TMPDIR for the sources and no more says what is lacking, and leaves nothing there",
+    async () => {
+      const disk = mount({ size: "5m" });
+      const out = packed.path("never.tar");
+      const { code, finding } = await refusal(args(out), { env: { ...packer, TMPDIR: disk.path } });
+      expect([code, finding.code]).toEqual([22, "NO_SPACE"]);
+      expect(finding.advice).toMatch(/TMPDIR/);
+      expect([existsSync(out), readdirSync(disk.path)]).toEqual([false, []]);
+    },
+  );
+
+  it("from a store without room for what is to be fetched says so before it fetches", async () => {
+    const settings = nixEnvironment(packed.path("fetching"));
+    const conf = join(settings["NIX_CONF_DIR"]!, "nix.conf");
+    const cache = `file://${packed.path("cache")}`;
+    const lent = `sandbox-paths = ${SANDBOX_PATHS}`;
+    const more = ["require-sigs = false", `substituters = ${cache}`, lent];
+    const stock = (...argv: string[]) => runProgram([...argv], { env: packer });
+    const folder = makeFetched(packed.path("fetched"));
+    const built = await stock("nix", ...FEATURES, "build", "--no-link", `path:${folder}`);
+    expect(built.code, built.stderr).toBe(0);
+    const copied = await stock("nix", ...FEATURES, "copy", "--to", cache, `path:${folder}`);
+    expect(copied.code, copied.stderr).toBe(0);
+    writeFileSync(
+      conf,
+      `${readFileSync(conf, "utf8").replace(/^substituters.*\n/m, "")}${more.join("\n")}\n`,
+    );
+
+    const disk = mount({ size: "3m" });
+    const store = join(disk.path, "store");
+    const asked = [
+      "pack",
+      `path:${folder}`,
+      "--release",
+      "1",
+      "--store",
+      store,
+      "--out",
+      packed.path("never.tar"),
+    ];
+    const { code, finding } = await refusal(asked, { env: settings });
+    expect(code).toBe(22);
+    expect(finding).toMatchObject(tooSmall(join(store, "nix/store")));
+    expect(readdirSync(join(store, "nix/store")).filter((name) => name.endsWith("-large"))).toEqual([]);
+    disk.resize({ size: "64m" });
+    expect((await cli(asked, { env: settings })).code).toBe(0);
   });
 });
 

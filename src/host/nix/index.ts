@@ -252,6 +252,21 @@ export async function realise(
   return failed ?? { ok: true, stdout: "", message: "" };
 }
 
+const FETCH = /will be fetched \(.* download, ([\d.]+) ([KMGT]?)i?B unpacked\)/;
+
+/** Bytes of NARs, about, that substituters have and the store lacks. 0 where Nix cannot tell. Fetches nothing. @throws AirgapError INTERRUPTED */
+export async function bytesToFetch(nix: NixContext, targets: readonly string[]): Promise<number> {
+  let bytes = 0;
+  const onEvent = (event: NixLogEvent): void => {
+    const [, amount, unit = ""] = (event.type === "message" && FETCH.exec(event.text)) || [];
+    if (amount !== undefined) bytes += Number(amount) * 1024 ** " KMGT".indexOf(unit || " ");
+  };
+  for (const chunk of chunkArguments(targets)) {
+    await tryNix(nix, "nix-store", ["--realise", "--dry-run", ...chunk], { onEvent });
+  }
+  return bytes;
+}
+
 /**
  * `moved`: bytes of NARs, and of what goes with them, that this call of Nix has read or written so far. `staged`: bytes of
  * a blob that are where Nix can read them.

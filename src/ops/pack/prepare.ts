@@ -23,6 +23,7 @@ import { makeReal, readDerivations, tierPaths, tierTargets } from "./gather.js";
 import { compareRoots, knownIrreproducible, type PackPlan, planPaths, rootOf } from "./plan.js";
 import { chooseSequence, type Previous, readPrevious } from "./previous.js";
 import { chooseIdentity, chooseOut, type Identity, type PackOptions, parseInstallables } from "./request.js";
+import { requireRoomToEvaluate, requireRoomToFetch } from "./room.js";
 import {
   findSecrets,
   isPublic,
@@ -94,12 +95,17 @@ export async function preparePack(
   const inLock = secretsInLock(top.inputs, allowed);
   findings.push(...inLock.findings);
   const sources = await step("fetch inputs", () => nix.flakeArchive(nixContext, installables.ref));
+  const sourceInfos = await nix.pathInfo(nixContext, sources);
+  await requireRoomToEvaluate(sourceInfos, tempDir);
   const secrets = await step("look for secrets", () =>
-    lookForSecrets(top, sources, { allowed, isProtected, nixContext, realStoreDir }),
+    lookForSecrets(top, sourceInfos, { allowed, isProtected, nixContext, realStoreDir }),
   );
   findings.push(...secrets.findings);
   const build = (phase: string, targets: readonly string[], derivations = asked.derivations) =>
-    clock.phase(phase, {}, (progress) => makeReal(nixContext, targets, derivations, progress));
+    clock.phase(phase, {}, async (progress) => {
+      await requireRoomToFetch(nixContext, targets, realStoreDir);
+      return makeReal(nixContext, targets, derivations, progress);
+    });
   findings.push(
     ...(await build(
       "build roots",
@@ -181,7 +187,7 @@ export async function preparePack(
 /** In the trees that travel: the top flake's, and those of inputs that have one of their own. */
 async function lookForSecrets(
   { flake, inputs }: TopFlake,
-  sources: readonly string[],
+  sources: readonly nix.PathInfo[],
   about: {
     readonly allowed: readonly string[];
     readonly isProtected: (host: string) => boolean;
@@ -190,8 +196,7 @@ async function lookForSecrets(
   },
 ): Promise<Secrets> {
   const { allowed, isProtected, nixContext, realStoreDir } = about;
-  const infos = await nix.pathInfo(nixContext, [...sources], { recursive: false });
-  const byNarHash = new Map(infos.map(({ narHash, storePath }) => [narHash, storePath]));
+  const byNarHash = new Map(sources.map(({ narHash, storePath }) => [narHash, storePath]));
   const dirOf = (storePath: string) => join(realStoreDir, basename(storePath));
   const trees = inputs.flatMap((input): SourceTree[] => {
     const storePath = input.narHash === undefined ? undefined : byNarHash.get(formatSri(input.narHash));

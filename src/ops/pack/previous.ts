@@ -7,9 +7,8 @@ import { parseDocument } from "../../bundle/document.js";
 import { DOCUMENT_NAME, MAX_DOCUMENT_SIZE } from "../../bundle/layout.js";
 import { openMedium } from "../../bundle/medium.js";
 import { fail } from "../../errors.js";
-import type { BundleDocument, PackReport } from "../../generated/types.js";
+import type { PackReport, Path } from "../../generated/types.js";
 import { formatHex, hashOf } from "../../nix/hash.js";
-import type { PlannedPath } from "./plan.js";
 
 export interface Previous {
   readonly sequence: number;
@@ -18,7 +17,9 @@ export interface Previous {
   readonly paths: ReadonlyMap<string, PreviousPath>;
 }
 
-type PreviousPath = Pick<BundleDocument["paths"][number], "narHash" | "blobSize">;
+type PreviousPath = Pick<Path, "narHash" | "blobSize">;
+/** As much of a path as is compared. */
+type NewPath = Pick<Path, "storePath" | "narHash" | "narSize">;
 
 /** `path`: of a bundle of the same product. @throws AirgapError USAGE, codes of the medium and the document, DISK */
 export async function readPrevious(path: string, cwd: string, product: string): Promise<Previous> {
@@ -65,10 +66,10 @@ export function chooseSequence(
 /** Which paths are as they were. */
 export function compareWith(
   { sequence, sha256, paths: before }: Previous,
-  paths: readonly PlannedPath[],
+  paths: readonly NewPath[],
 ): NonNullable<NonNullable<PackReport["plan"]>["previous"]> {
-  const isReused = ({ storePath, narHash }: PlannedPath) => before.get(storePath)?.narHash === narHash;
-  const counts = (some: readonly PlannedPath[]) => ({
+  const isReused = ({ storePath, narHash }: NewPath) => before.get(storePath)?.narHash === narHash;
+  const counts = (some: readonly NewPath[]) => ({
     paths: some.length,
     narBytes: some.reduce((sum, { narSize }) => sum + narSize, 0),
   });

@@ -3,7 +3,7 @@
  * they do, and what turns out too large is stopped at the first byte too many.
  */
 import { AirgapError, type Finding } from "../../errors.js";
-import type { PlannedPath } from "./plan.js";
+import type { Path } from "../../generated/types.js";
 import type { Previous } from "./previous.js";
 
 /** Nothing that is worth packing becomes smaller than this share of its NAR: text, the most, takes about a tenth. */
@@ -20,7 +20,10 @@ export interface SizeRange {
 }
 
 /** `previous`: whose blobs tell how paths compress that are in both. */
-export function sizeRange(paths: readonly PlannedPath[], previous: Previous | null): SizeRange {
+export function sizeRange(
+  paths: readonly Pick<Path, "storePath" | "narHash" | "narSize">[],
+  previous: Previous | null,
+): SizeRange {
   // Paths with the same NAR share a blob.
   const nars = new Map(paths.map((path) => [path.narHash, path]));
   let least = 0;

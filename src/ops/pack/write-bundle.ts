@@ -11,6 +11,7 @@ import type { BundleDocument, PackReport, Path, VerifyReport } from "../../gener
 import {
   exists,
   fileSystemOf,
+  type Need,
   publishFile,
   removeTree,
   requireSpace,
@@ -36,11 +37,10 @@ import { lanesOf } from "./lanes.js";
 import type { PackPlan } from "./plan.js";
 import type { Prepared } from "./prepare.js";
 import type { PackOptions } from "./request.js";
+import { COMPRESSED_SHARE, needsOfTemp } from "./room.js";
 import { SizeLimit } from "./size-limit.js";
 import { blobInLane, fillLanes, openStage, stageOf, takeBlobs, withStageLock } from "./stage.js";
 
-/** What a compressed NAR is of its size, for a first look at the space that is needed; checked again when it is known. */
-const COMPRESSED_SHARE = 0.5;
 /** The largest file of FAT32. */
 const MAX_FAT_FILE = 2 ** 32 - 1;
 
@@ -109,7 +109,8 @@ async function fillStage(
   const narBytes = plan.paths.reduce((sum, path) => sum + path.narSize, 0);
   const isTar = out.form === "tar";
   const copies = isTar ? 2 : 1;
-  await requireRoom(folder, narBytes * COMPRESSED_SHARE * copies - (await sizeOnDisk(stageOf(out.path))));
+  const missing = narBytes * COMPRESSED_SHARE * copies - (await sizeOnDisk(stageOf(out.path)));
+  await requireSpace(roomFor(folder, missing), needsOfTemp(tempDir, lanes, recipe.nixVersion));
   const stage = await openStage(out.path, recipe);
   const limit = new SizeLimit(options.maxSize);
   const copied = new CopyProgress(plan.paths, copyCosts(level), lanes.length);
@@ -133,7 +134,7 @@ async function fillStage(
   const approvals = packerApproval(document, sha256, options.secretKey);
   const { blobBytes } = document.totals;
   limit.check(blobBytes + 2 * documentBytes.length, "without narinfos");
-  if (isTar) await requireRoom(folder, blobBytes);
+  if (isTar) await requireSpace(roomFor(folder, blobBytes));
   await checkFat(folder, isTar ? blobBytes : largestBlob(paths));
 
   const partial = isTar ? stage.tar : stage.bundle;
@@ -157,8 +158,8 @@ function copyCosts(level: number): CopyCosts {
   return { perPath: 128 * 1024 * Math.min(1, (3 / level) ** 2), moves: 1.1 };
 }
 
-function requireRoom(folder: string, bytes: number): Promise<void> {
-  return requireSpace({ path: folder, bytes, elsewhere: "give --out on another disk" });
+function roomFor(folder: string, bytes: number): Need {
+  return { path: folder, bytes, elsewhere: "give --out on another disk" };
 }
 
 /** What a site would refuse must not leave this machine. */
