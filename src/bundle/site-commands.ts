@@ -1,5 +1,5 @@
 /**
- * What a person types on site after a restore: to build, run or enter a root with no network, in the store that was
+ * What a person types on site after a restore: to build, run, enter or load a root with no network, in the store that was
  * restored to. Pure; the same words go into receipts, the terminal, and tests, which run them.
  */
 
@@ -16,13 +16,31 @@ export interface SiteSettings {
   readonly options: Readonly<Record<string, string>>;
 }
 
-/** The commands for one root. `program`: the name of one in its `bin` folder, if there is any. */
+/** What lies on disk of a root's main output. */
+export interface FoundOutput {
+  /** The path to it that people use: a short link, else where it lies. */
+  readonly place: string;
+  /** Whether what it refers to in /nix/store is there: not so in a store whose root is a folder. */
+  readonly isInPlace: boolean;
+  /** The name of a program in its `bin` folder, if there is any. */
+  readonly program: string | null;
+  /** Where it is a container image. */
+  readonly image: {
+    readonly kind: "docker-archive" | "oci-archive" | "stream";
+    readonly isZipped: boolean;
+    /** `name:tag`. */
+    readonly name: string | null;
+  } | null;
+}
+
+/** The commands for one root. */
 export function siteCommands(
   document: BundleDocument,
   root: Root,
   settings: SiteSettings,
-  program: string | null,
+  found: FoundOutput,
 ): SiteCommand[] {
+  const { place, isInPlace, program, image } = found;
   const reference = `${flakeReference(document)}#${formatFragment(root.attr)}`;
   const options = { ...settings.options, substituters: "", "use-registries": "false" };
   const lent =
@@ -34,11 +52,54 @@ export function siteCommands(
     ...["--no-update-lock-file", ...more],
   ];
   const commands = [command("build", nix("build", "--no-link", "--json", reference))];
-  if (program !== null) commands.push(command("run", nix("shell", reference, "--command", program)));
+  const inStore = (...argv: string[]) => nix("shell", reference, "--command", ...argv);
+  if (program !== null) {
+    commands.push(command("run", isInPlace ? [`${place}/bin/${program}`] : inStore(program)));
+  }
+  if (image !== null) {
+    const writer = isInPlace ? [place] : inStore(mainOutput(root).path);
+    commands.push(...loadCommands(image, place, writer));
+  }
   // A runtime bundle lacks what the shell's derivation is made from.
   if (isDevShell(root) && document.tier !== "runtime")
     commands.push(command("enter", nix("develop", ...lent, reference)));
   return commands;
+}
+
+/** The output that one means by a root's name. */
+export function mainOutput({ outputs }: Root): Root["outputs"][number] {
+  return outputs.find(({ name }) => name === "out") ?? outputs[0]!;
+}
+
+/** Each by itself loads the image. `writer`: what runs a script that streams one. */
+function loadCommands(
+  { kind, isZipped, name }: NonNullable<FoundOutput["image"]>,
+  place: string,
+  writer: readonly string[],
+): SiteCommand[] {
+  if (kind === "stream") {
+    return ["docker", "podman"].map((tool) => shellLine("load", `${shellCommand(writer)} | ${tool} load`));
+  }
+  const docker = command("load", ["docker", "load", "-i", place]);
+  const podman = ["podman", "load", "-i", place];
+  const skopeo = (file: string) => [
+    "skopeo",
+    "copy",
+    `${kind}:${file}`,
+    `docker-daemon:${withTag(name ?? "image")}`,
+  ];
+  if (!isZipped) return [docker, command("load", podman), command("load", skopeo(place))];
+  // Debian's skopeo 1.9 unzips only a part, and podman has that from the same library.
+  const unzip = shellCommand(["gunzip", "-c", place]);
+  return [
+    docker,
+    shellLine("load", `${unzip} | podman load`),
+    shellLine("load", `${unzip} > image.tar && ${shellCommand(skopeo("image.tar"))}`),
+  ];
+}
+
+function withTag(name: string): string {
+  return /:[^/]*$/.test(name) ? name : `${name}:latest`;
 }
 
 /** The top flake, or the wrapper of one in a subfolder. */
@@ -89,6 +150,11 @@ function isDevShell({ attr }: Root): boolean {
 
 function command(purpose: SiteCommand["purpose"], argv: string[]): SiteCommand {
   return { argv, purpose, shell: shellCommand(argv) };
+}
+
+/** For what takes a shell. */
+function shellLine(purpose: SiteCommand["purpose"], shell: string): SiteCommand {
+  return { argv: ["sh", "-c", shell], purpose, shell };
 }
 
 /** One word for a POSIX shell. */

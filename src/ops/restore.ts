@@ -3,10 +3,17 @@
  * what it reads back from disk. The receipt tells all of it, also when it did not end well.
  */
 import { join, resolve } from "node:path";
-import { linkNames, mainProgram, siteCommands } from "../bundle/site-commands.js";
+import {
+  type FoundOutput,
+  linkNames,
+  mainOutput,
+  mainProgram,
+  siteCommands,
+} from "../bundle/site-commands.js";
 import { AirgapError, EXIT, exitOf, type Finding, fail } from "../errors.js";
 import type { Path, RestoreReceipt, Root, SiteState } from "../generated/types.js";
 import { VERSION } from "../generated/version.js";
+import { containerImageIn } from "../host/container-image.js";
 import {
   exists,
   fileSystemOf,
@@ -431,11 +438,12 @@ class Run {
       options: buildUsers === undefined ? {} : { "build-users-group": buildUsers },
     };
     for (const root of outputRoots(document.roots)) {
-      const main = root.outputs.find(({ name }) => name === "out") ?? root.outputs[0]!;
-      const program = mainProgram(root, await programsIn(realPath(this.#store, main.path)));
+      const { path } = mainOutput(root);
+      const place = dir === null ? linkTarget(this.#store, path) : join(dir, links.get(path)!);
+      const found = await this.#find(root, place);
       this.#roots.push({
         attr: root.attr,
-        commands: siteCommands(document, root, settings, program),
+        commands: siteCommands(document, root, settings, found),
         drvPath: root.drvPath,
         outputs: root.outputs.map(({ name, path }) => ({
           link: dir === null ? null : join(dir, links.get(path)!),
@@ -444,6 +452,16 @@ class Run {
         })),
       });
     }
+  }
+
+  async #find(root: Root, place: string): Promise<FoundOutput> {
+    const lies = realPath(this.#store, mainOutput(root).path);
+    return {
+      place,
+      isInPlace: this.#store.kind !== "chroot",
+      program: mainProgram(root, await programsIn(lies)),
+      image: await containerImageIn(lies),
+    };
   }
 
   #receipt(startedAt: string, { verdict, exit, findings }: Outcome): RestoreReceipt {

@@ -1,26 +1,77 @@
 import { execFileSync } from "node:child_process";
 import { describe, expect, it } from "vitest";
-import { linkNames, mainProgram, shellCommand, siteCommands } from "../../src/bundle/site-commands.js";
-import type { Root } from "../../src/generated/types.js";
+import {
+  type FoundOutput,
+  linkNames,
+  mainProgram,
+  shellCommand,
+  siteCommands,
+} from "../../src/bundle/site-commands.js";
+import type { Root, SiteCommand } from "../../src/generated/types.js";
 import { sampleDocument } from "../support/document.js";
 
 const settings = { storeUri: "/srv/store", sandboxPaths: ["/bin", "/usr"], options: {} };
 const root = (more: Partial<Root>): Root => ({ ...sampleDocument().roots[0]!, ...more });
 
+const nothing: FoundOutput = { place: "/srv/pump", isInPlace: true, program: null, image: null };
+
 describe("siteCommands", () => {
   it("enters a shell with the lent paths, and runs what has a program", () => {
     const document = { ...sampleDocument(), tier: "build" as const };
     const shell = root({ attr: "devShells.x86_64-linux.default" });
-    const commands = siteCommands(document, shell, settings, "tool");
+    const commands = siteCommands(document, shell, settings, {
+      ...nothing,
+      isInPlace: false,
+      program: "tool",
+    });
     expect(commands.map(({ purpose }) => purpose)).toEqual(["build", "run", "enter"]);
     expect(commands[2]?.argv).toEqual(expect.arrayContaining(["develop", "sandbox-paths", "/bin /usr"]));
     expect(commands[0]?.argv).not.toContain("sandbox-paths");
-    expect(siteCommands({ ...document, tier: "runtime" }, shell, settings, null)).toHaveLength(1);
+    expect(siteCommands({ ...document, tier: "runtime" }, shell, settings, nothing)).toHaveLength(1);
+  });
+
+  const found = (more: Partial<FoundOutput>) =>
+    siteCommands(sampleDocument(), root({ attr: "packages.x86_64-linux.a" }), settings, {
+      ...nothing,
+      ...more,
+    });
+  const of = (purpose: SiteCommand["purpose"], more: Partial<FoundOutput>) =>
+    found(more)
+      .filter((command) => command.purpose === purpose)
+      .map(({ shell }) => shell);
+
+  it("runs a program by its path, where the store lies in its place", () => {
+    expect(of("run", { program: "tool" })).toEqual(["/srv/pump/bin/tool"]);
+    expect(of("run", { program: "tool", isInPlace: false })).toEqual([
+      expect.stringMatching(/^nix .* shell .* --command tool$/),
+    ]);
+  });
+
+  it("loads an image of each kind", () => {
+    type Image = NonNullable<FoundOutput["image"]>;
+    const image = (kind: Image["kind"], name: string | null = "acme/pump:1.4", isZipped = false) => ({
+      image: { kind, name, isZipped },
+    });
+    expect(of("load", image("oci-archive"))).toEqual([
+      "docker load -i /srv/pump",
+      "podman load -i /srv/pump",
+      "skopeo copy oci-archive:/srv/pump docker-daemon:acme/pump:1.4",
+    ]);
+    expect(of("load", image("docker-archive", "host:5000/pump")).at(-1)).toMatch(/host:5000\/pump:latest$/);
+    expect(of("load", image("docker-archive", null, true))).toEqual([
+      "docker load -i /srv/pump",
+      "gunzip -c /srv/pump | podman load",
+      "gunzip -c /srv/pump > image.tar && skopeo copy docker-archive:image.tar docker-daemon:image:latest",
+    ]);
+    expect(of("load", image("stream"))).toEqual(["/srv/pump | docker load", "/srv/pump | podman load"]);
+    const diverted = { ...image("stream"), isInPlace: false };
+    expect(of("load", diverted)[0]).toMatch(/^nix .* shell .* --command \/nix\/store\/\S+ \| docker load$/);
+    expect(of("load", {})).toEqual([]);
   });
 
   it("escapes an attribute as Nix unescapes it", () => {
     const odd = root({ attr: 'packages.x86_64-linux."a b#c"' });
-    const { argv } = siteCommands(sampleDocument(), odd, settings, null)[0]!;
+    const { argv } = siteCommands(sampleDocument(), odd, settings, nothing)[0]!;
     expect(argv.at(-1)).toMatch(/#packages\.x86_64-linux\.%22a%20b%23c%22$/);
   });
 });

@@ -205,7 +205,7 @@ function restore(form: Form): Operation {
       expect(await packed.valid(store(place))).toEqual(paths());
       const state = join(store(place), "nix/var/nix");
       expect(readdirSync(join(state, "gcroots/nix-airgap"))).toEqual([basename(json.gcRoots!)]);
-      expect(readdirSync(join(state, "nix-airgap"))).toEqual([]);
+      expect(readdirSync(join(state, "nix-airgap"))).toEqual(["current", "releases"]);
       expect(readdirSync(dirname(receipt(place)))).toEqual(["receipt.json"]);
       expect(readdirSync(join(place.dir, "links")).filter((name) => name.startsWith("."))).toEqual([]);
     },

@@ -235,6 +235,43 @@ it("restores into a folder with an odd name, and links to the outputs", async ()
   expect((await packed.sh(run.shell)).stdout).toMatch(/max-pressure = 120/);
 });
 
+it("says of a container image how to load it, from its short link, with a name that the tools know", async () => {
+  const flake = packed.fixtures.flakes["container"];
+  const bundle = await packed.pack(
+    "container.tar",
+    ["default", "archive", "streamed"].map((attr) => `${flake}#${attr}`),
+    ...["--tier", "runtime"],
+  );
+  const store = newStore();
+  const links = packed.path("images");
+  const { json } = await restore(bundle, store, "--out-link", links);
+  const load = (attr: string) =>
+    json.roots
+      .find((root) => root.attr === `packages.${SYSTEM}.${attr}`)!
+      .commands.filter(({ purpose }) => purpose === "load")
+      .map(({ shell }) => shell);
+  const [zip, archive] = [join(links, "default"), join(links, "archive")];
+  expect(load("default").slice(0, 2)).toEqual([`docker load -i ${zip}`, `gunzip -c ${zip} | podman load`]);
+  expect(load("archive")).toEqual([
+    `docker load -i ${archive}`,
+    `podman load -i ${archive}`,
+    `skopeo copy docker-archive:${archive} docker-daemon:acme/pump:1.4.0`,
+  ]);
+  for (const attr of ["default", "archive"]) {
+    // The daemons that these want are not here; skopeo reads the same.
+    const copy = load(attr)
+      .at(-1)!
+      .replace(/docker-daemon:\S+/, `dir:${packed.path(`copied-${attr}`)}`)
+      .replace("skopeo", "skopeo --insecure-policy");
+    const { code, stderr } = await packed.sh(`cd ${packed.path("home")} && ${copy}`);
+    expect(code, stderr).toBe(0);
+  }
+  const [stream] = load("streamed");
+  expect(stream).toMatch(/^nix .* \| docker load$/);
+  const { stdout, stderr } = await packed.sh(stream!.replace("docker load", "tar -xO manifest.json"));
+  expect(stdout, stderr).toContain('"acme/pump:1.4.0"');
+});
+
 it("a dry run plans, and touches nothing", async () => {
   const store = newStore();
   const { code, json } = await restore(bundles.tar, store, "--dry-run");

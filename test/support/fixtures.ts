@@ -29,7 +29,8 @@ type FlakeName =
   | "stale-lock" // has an input that its lock lacks
   | "fetch-git" // calls builtins.fetchGit while it is evaluated
   | "floating-ca" // a floating content-addressed derivation
-  | "no-default"; // packages, but none called default
+  | "no-default" // packages, but none called default
+  | "container"; // a container image, as an archive and as a script that streams it
 
 /** Lays the family out in `dir` (made if missing, must be empty). The same path gives the same bytes every time. */
 export function makeFixtures(dir: string): Fixtures {
@@ -48,6 +49,7 @@ export function makeFixtures(dir: string): Fixtures {
       "fetch-git": flake("fetch-git"),
       "floating-ca": flake("floating-ca"),
       "no-default": flake("no-default"),
+      container: flake("container"),
     },
   };
 }

@@ -56,6 +56,9 @@ function rootsOf({ roots }: RestoreReceipt): string[] {
     ...table(
       outputs.map(({ name, path, link }) => [`  ${name}`, link === null ? path : `${path} (${link})`]),
     ),
-    ...commands.flatMap(({ purpose, shell }) => [`  to ${purpose} it, offline:`, `    ${shell}`]),
+    ...[...new Set(commands.map(({ purpose }) => purpose))].flatMap((purpose) => [
+      purpose === "load" ? "  to load it, by one of these:" : `  to ${purpose} it, offline:`,
+      ...commands.filter((command) => command.purpose === purpose).map(({ shell }) => `    ${shell}`),
+    ]),
   ]);
 }
