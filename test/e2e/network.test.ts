@@ -1,6 +1,7 @@
 /**
- * No connection is attempted on the site's side: what verify, restore, rebuild and the printed commands ask of the system is
- * traced by strace, children included, where there is a network and where there is none.
+ * No connection is attempted on the site's side: what verify, restore, rebuild, the choice of a release and the printed
+ * commands ask of the system is traced by strace, children included, where there is a network, where there is none, and where
+ * there is one that leads nowhere. Who connects to nothing and looks up no name waits for no network, whatever the route.
  */
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -58,6 +59,7 @@ function isHarmless(line: string): boolean {
 describe.each([
   ["with a network", "tar", () => [] as string[]],
   ["in an empty network namespace", "directory", () => packed.site],
+  ["with a route that leads nowhere", "tar", () => packed.nowhere],
 ] as const)("%s, from a %s", (_, form, place) => {
   const key = () => ["--public-key", packed.publicKey];
 
@@ -70,7 +72,7 @@ describe.each([
     expect([code, verified.attempts()]).toEqual([0, []]);
 
     const restored = trace();
-    const store = packed.path(`store-${form}`);
+    const store = packed.path(`store-${runs}`);
     const { json } = await cliJson<RestoreReceipt>(
       ["restore", bundles[form], ...key(), "--store", store, ...LEND],
       { wrap: [...place(), ...restored.wrap], env: packed.siteEnv },
@@ -90,6 +92,23 @@ describe.each([
     }
   });
 
+  it("listing, choosing and removing a release connects to nothing", async () => {
+    const store = packed.path(`store-${runs}`);
+    await cliJson(["restore", bundles[form], ...key(), "--store", store], {
+      wrap: place(),
+      env: packed.siteEnv,
+    });
+    const release = "acme-pump-v1.4.0";
+    for (const args of [["list"], ["use", release], ["remove", release, "--current"]]) {
+      const traced = trace();
+      const { code } = await cliJson(["releases", ...args, "--store", store], {
+        wrap: [...place(), ...traced.wrap],
+        env: packed.siteEnv,
+      });
+      expect([args[0], code, traced.attempts()]).toEqual([args[0], 0, []]);
+    }
+  });
+
   it("rebuild connects to nothing", async () => {
     const rebuilt = trace();
     const { code } = await cliJson(["rebuild", bundles[form], ...key(), ...LEND], {
@@ -98,6 +117,20 @@ describe.each([
     });
     expect([code, rebuilt.attempts()]).toEqual([0, []]);
   });
+});
+
+it("a route that leads nowhere lets who asks wait, and is told of by the site", async () => {
+  const ask = (line: string) =>
+    runProgram([...packed.nowhere, "/bin/bash", "-c", line], { env: packed.siteEnv });
+  expect(await ask("true")).toMatchObject({ code: 0 });
+  // Elsewhere it is refused at once.
+  const { code, stderr } = await ask(
+    `timeout 1 bash -c ': > /dev/tcp/198.51.100.1/443'; echo "status $?" >&2`,
+  );
+  expect(stderr).toMatch(/status 124\n/);
+  expect([code, stderr]).toEqual([125, expect.stringMatching(/site: \d+ packets were sent/)]);
+  const lookUp = await ask("timeout 1 getent hosts cache.nixos.org");
+  expect([lookUp.code, lookUp.stderr]).toEqual([125, expect.stringMatching(/packets were sent/)]);
 });
 
 it("sees a connection, a datagram and a look-up", async () => {

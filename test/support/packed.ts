@@ -45,6 +45,12 @@ export class Packed {
     return [SITE, "--mask", this.fixtures.originals, this.path("packer"), "/nix", "--"];
   }
 
+  /** The same, but with a network that leads nowhere, where who asks waits; it fails if anybody does. */
+  get nowhere(): string[] {
+    const [site = "", ...rest] = this.site;
+    return [site, "--route", ...rest];
+  }
+
   /** The environment of somebody who has just logged in on site. */
   get siteEnv(): NodeJS.ProcessEnv {
     return { PATH: process.env["PATH"], HOME: mkdtempSync(join(this.path("home"), "user-")), TERM: "dumb" };
