@@ -58,7 +58,7 @@ export async function preparePack(
   { tempDir, clock }: { readonly tempDir: string; readonly clock: PhaseClock },
 ): Promise<Prepared | { readonly findings: Finding[] }> {
   const installables = parseInstallables(options.installables);
-  const { settings, isProtected } = await packerSettings(options, context.cwd);
+  const { settings, isProtected } = await packerSettings(options, context);
   const { nixContext, realStoreDir, substituter } = await packerNix(context, settings);
   const step = <T>(phase: string, work: () => Promise<T>) => clock.phase(phase, {}, work);
   const system = await nix.currentSystem(nixContext);

@@ -5,6 +5,7 @@ import { readSmallFile } from "../../host/files.js";
 import type { PackerSettings } from "../../host/nix/packer.js";
 import { resolveStore, type TargetStore } from "../../host/store.js";
 import { parseNetrcHosts } from "../../nix/netrc.js";
+import type { Context } from "../context.js";
 import type { PackOptions } from "./request.js";
 
 const MAX_NETRC = 1024 * 1024;
@@ -12,19 +13,19 @@ const MAX_NETRC = 1024 * 1024;
 /** `isProtected`: for which hosts there is a password. @throws AirgapError USAGE, DISK */
 export async function packerSettings(
   { store, netrc }: Pick<PackOptions, "store" | "netrc">,
-  cwd: string,
+  { cwd, env }: Pick<Context, "cwd" | "env">,
 ): Promise<{ readonly settings: PackerSettings; readonly isProtected: (host: string) => boolean }> {
   const file = netrc === undefined ? undefined : resolve(cwd, netrc);
   return {
-    settings: { store: store === undefined ? undefined : await packerStore(store, cwd), netrc: file },
+    settings: { store: store === undefined ? undefined : await packerStore(store, cwd, env), netrc: file },
     isProtected: file === undefined ? () => false : await protectedHosts(file),
   };
 }
 
 /** What lies elsewhere cannot be read file by file, as derivations, locks and secrets are. */
-async function packerStore(text: string, cwd: string): Promise<TargetStore> {
+async function packerStore(text: string, cwd: string, env: Context["env"]): Promise<TargetStore> {
   try {
-    return await resolveStore(text, cwd);
+    return await resolveStore(text, cwd, env);
   } catch (error) {
     if (!(error instanceof AirgapError) || error.code !== "USAGE") throw error;
     const details = {
