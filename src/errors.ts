@@ -457,7 +457,7 @@ export const CODES = {
   EVALUATION_IMPURE: code(
     usage,
     "the flake reads its surroundings while it evaluates",
-    "Make it pure: no getEnv, no currentSystem, no paths outside of its tree.",
+    "Make it pure: no currentSystem, no paths outside of its tree; variables that belong to the product can be named: --env NAME=VALUE.",
   ),
   EVALUATION_FETCHES: code(
     usage,
@@ -505,6 +505,11 @@ export const CODES = {
     nix,
     "Nix is not installed",
     "Install Nix 2.8 or newer (Debian: apt-get install nix-bin).",
+  ),
+  NIX_TOO_OLD: code(
+    nix,
+    "the Nix here is older than this flake needs",
+    "Install the Nix that is named, or a newer one; nothing was changed.",
   ),
   NIX_UNSAFE: code(
     nix,

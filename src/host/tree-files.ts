@@ -1,11 +1,15 @@
 /** The regular files of a tree, by and by, and how they begin. Follows no symlink. */
 import { closeSync, openSync, readSync } from "node:fs";
-import { readdir } from "node:fs/promises";
+import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { asDiskError, READ_SAFELY, withDiskErrors } from "./files.js";
 
-/** Paths from the root, those of a folder together; in no particular order. @throws DISK */
+/** Paths from the root, those of a folder together; in no particular order. A root that is a file is the path "". @throws DISK */
 export async function* filesByFolder(root: string): AsyncGenerator<readonly string[], void> {
+  if ((await withDiskErrors(root, () => lstat(root))).isFile()) {
+    yield [""];
+    return;
+  }
   const waiting = [""];
   for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
     const path = join(root, folder);

@@ -26,6 +26,7 @@ import { checkOnDisk, hashOnDisk, totalsOf } from "./check-disk.js";
 import type { Context } from "./context.js";
 import { gateTo } from "./gate-paths.js";
 import { importBundle, importProgress } from "./import-bundle.js";
+import { checkMinimumNix } from "./minimum-nix.js";
 import { PhaseClock } from "./phase-clock.js";
 import { buildable, importable, planRebuild, type RebuildPlan, type RebuildTier } from "./rebuild/plan.js";
 import {
@@ -165,6 +166,8 @@ class Run {
       return outcome("planned", []);
     }
     const nix = await this.#nix(tempDir);
+    const tooOld = checkMinimumNix(document, this.#nixVersion ?? "");
+    if (tooOld.length > 0) return outcome("refused", tooOld);
     const owner = `${documentSha256} ${this.#from}`;
     return withScratch(scratchDir, owner, this.#context, async (scratch) => {
       this.#scratch = scratch.kept;

@@ -40,6 +40,7 @@ import type { Context } from "./context.js";
 import { gateTo } from "./gate-paths.js";
 import { importBundle, importProgress } from "./import-bundle.js";
 import { readImportKey } from "./import-key.js";
+import { checkMinimumNix } from "./minimum-nix.js";
 import { PhaseClock } from "./phase-clock.js";
 import { auditBundle, codesOf, type Happening, recorded, recordIn } from "./record.js";
 import { type ReleaseStanding, rememberRelease } from "./releases/remember.js";
@@ -175,6 +176,8 @@ class Run {
     this.#bundle = bundle;
     const nix = await siteNix({ dir: join(tempDir, "nix"), path: env["PATH"], signal, report });
     this.#nixVersion = await version(nix);
+    const tooOld = checkMinimumNix(bundle.document, this.#nixVersion);
+    if (tooOld.length > 0) return outcome("refused", tooOld);
     const links = this.#links(bundle);
     if (outLink !== undefined) await checkOutLinks(this.#absolute(outLink), links.values());
     if (dryRun) {

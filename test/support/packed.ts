@@ -3,8 +3,8 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import type { BundleDocument } from "../../src/generated/types.js";
-import { cli, type Outcome, runProgram } from "./cli.js";
+import type { BundleDocument, RestoreReceipt } from "../../src/generated/types.js";
+import { cli, cliJson, type Outcome, runProgram } from "./cli.js";
 import { type Fixtures, makeFixtures, nixEnvironment, SANDBOX_PATHS, SITE } from "./fixtures.js";
 
 export class Packed {
@@ -12,11 +12,12 @@ export class Packed {
   readonly fixtures: Fixtures;
   /** `name:base64`. */
   publicKey = "";
-  readonly #env: NodeJS.ProcessEnv;
+  /** The packer's. */
+  readonly env: NodeJS.ProcessEnv;
 
   private constructor() {
     this.fixtures = makeFixtures(this.path("originals"));
-    this.#env = nixEnvironment(this.path("packer"));
+    this.env = nixEnvironment(this.path("packer"));
     for (const name of ["home", "tmp"]) mkdirSync(this.path(name));
   }
 
@@ -31,12 +32,17 @@ export class Packed {
     return join(this.dir, name);
   }
 
+  /** The file of the key that bundles are signed with. */
+  get secretKey(): string {
+    return this.path("packer-1.sec");
+  }
+
   /** Packs into `out` of this folder; `installables` as flake references, or attributes of the product. */
   async pack(out: string, installables: readonly string[], ...args: string[]): Promise<string> {
     const refs = installables.map((text) =>
       text.includes(":") ? text : `${this.fixtures.flakes["acme-pump"]}#${text}`,
     );
-    await this.#run(["pack", ...refs, "--key", this.path("packer-1.sec"), "--out", this.path(out), ...args]);
+    await this.#run(["pack", ...refs, "--key", this.secretKey, "--out", this.path(out), ...args]);
     return this.path(out);
   }
 
@@ -49,6 +55,12 @@ export class Packed {
   get nowhere(): string[] {
     const [site = "", ...rest] = this.site;
     return [site, "--route", ...rest];
+  }
+
+  /** Restores on the site, into `store` of this folder. */
+  async restore(bundle: string, store: string): Promise<RestoreReceipt> {
+    const args = ["restore", bundle, "--public-key", this.publicKey, "--store", this.path(store), ...LEND];
+    return (await cliJson<RestoreReceipt>(args, { wrap: this.site, env: this.siteEnv })).json;
   }
 
   /** The environment of somebody who has just logged in on site. */
@@ -72,8 +84,8 @@ export class Packed {
   }
 
   async #run(args: readonly string[]): Promise<void> {
-    const { code, stderr } = await cli(args, { cwd: this.dir, env: this.#env });
-    if (code !== 0) throw new Error(`${args[0]} exited ${code}: ${stderr}`);
+    const { code, stdout, stderr } = await cli(args, { cwd: this.dir, env: this.env });
+    if (code !== 0) throw new Error(`${args[0]} exited ${code}: ${stdout}${stderr}`);
   }
 
   remove(): void {

@@ -49,6 +49,7 @@ export function renderPack(report: PackReport, view: View): Line[] {
       ]),
     ),
     ...secrets(plan.secrets),
+    ...settings(plan.nixConfig),
     ...seconds(phases),
     "",
     ...signature(plan.signedBy, report),
@@ -67,6 +68,15 @@ function secrets({ allowed, inPublic }: NonNullable<PackReport["plan"]>["secrets
   return [
     "",
     `files that look like secrets: ${allowed} allowed by name, ${inPublic} in inputs that anybody can fetch`,
+  ];
+}
+
+function settings(nixConfig: NonNullable<PackReport["plan"]>["nixConfig"]): string[] {
+  if (nixConfig.length === 0) return [];
+  return [
+    "",
+    "settings that the flake asks for (nixConfig), which are in effect neither here nor on a site:",
+    ...table(nixConfig.map(({ name, value }) => [`  ${name}`, value])),
   ];
 }
 

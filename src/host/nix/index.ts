@@ -82,6 +82,30 @@ export async function flakeArchive(nix: NixContext, ref: string): Promise<string
   return [...paths].sort();
 }
 
+/** What flake.nix says beside its outputs, as Nix takes it: plain values alone. */
+export interface FlakeWords {
+  /** A path is its text. */
+  readonly nixConfig: Readonly<Record<string, unknown>>;
+  /** Attributes of `inputs.self`. */
+  readonly self: Readonly<Record<string, unknown>>;
+}
+
+/** `files`: flake.nix of flakes that Nix has read before. @throws AirgapError NIX_FAILED */
+export async function flakeWords(nix: NixContext, files: readonly string[]): Promise<FlakeWords[]> {
+  const words = `file: let flake = import file; in {
+    nixConfig = builtins.mapAttrs (_: plain) (flake.nixConfig or { });
+    self = builtins.mapAttrs (_: plain) (flake.inputs.self or { });
+  }`;
+  // A path in JSON would be copied to the store.
+  const plain =
+    "value: if builtins.isPath value then toString value else if builtins.isList value then map plain value else value";
+  const list = files.map((file) => `"${file.replace(/["\\$]/g, "\\$&")}"`).join(" ");
+  const expression = `let plain = ${plain}; in map (${words}) [ ${list} ]`;
+  return JSON.parse(
+    await invokeNix(nix, "nix", ["eval", "--json", "--impure", "--expr", expression]),
+  ) as FlakeWords[];
+}
+
 /** Names of packages, checks and devShells of a system, for a message. Empty where Nix cannot tell. */
 export async function flakeOutputs(nix: NixContext, ref: string, system: string): Promise<string[]> {
   const outcome = await tryNix(nix, "nix", ["flake", "show", "--json", "--no-update-lock-file", ref]);
@@ -114,7 +138,8 @@ export function evalDrvPath(
   attr: string,
   options: EvalOptions = {},
 ): Promise<NixOutcome> {
-  const args = ["eval", "--raw", "--no-update-lock-file", `${ref}#${formatFragment(attr)}.drvPath`];
+  const target = `${ref}#${formatFragment(attr)}.drvPath`;
+  const args = ["eval", "--raw", "--show-trace", "--no-update-lock-file", target];
   if (options.store !== undefined) args.push("--store", options.store);
   if (options.substituters !== undefined) args.push("--option", "substituters", options.substituters);
   if (options.offline)
@@ -128,6 +153,8 @@ export function evalDrvPath(
     http_proxy: "http://127.0.0.1:9",
     https_proxy: "http://127.0.0.1:9",
     all_proxy: "http://127.0.0.1:9",
+    no_proxy: "",
+    NO_PROXY: "",
   };
   const env = {
     ...(options.cacheDir ? { XDG_CACHE_HOME: options.cacheDir } : {}),

@@ -52,7 +52,7 @@ export class InternalLog {
       case "msg": {
         const text = typeof entry["raw_msg"] === "string" ? entry["raw_msg"] : entry["msg"];
         if (typeof text !== "string" || typeof entry["level"] !== "number") return undefined;
-        return { type: "message", level: entry["level"], text: plain(text) };
+        return { type: "message", level: entry["level"], text: plain([text, ...traceOf(entry)].join("\n")) };
       }
       default:
         return undefined;
@@ -74,6 +74,27 @@ export class InternalLog {
     return { type: "finished", ...activity };
   }
 }
+
+/**
+ * With --show-trace: what was being fetched, and the innermost place in a file that Nix names. From 2.26 on a file's name
+ * has its line and column at its end already.
+ */
+function traceOf(entry: Record<string, unknown>): string[] {
+  const steps = [entry, ...(Array.isArray(entry["trace"]) ? entry["trace"] : [])] as Record<
+    string,
+    unknown
+  >[];
+  const fetched = steps.map(({ raw_msg }) => String(raw_msg)).find((text) => text.includes(FETCHING));
+  const place = steps.find(({ file }) => typeof file === "string" && file.startsWith("/"));
+  return [
+    ...(fetched === undefined ? [] : [fetched]),
+    ...(place === undefined
+      ? []
+      : [`at ${String(place["file"]).replace(/(:\d+){1,2}$/, "")}:${place["line"]}:${place["column"]}`]),
+  ];
+}
+
+const FETCHING = "while fetching the input";
 
 /** Text without colours, control characters and passwords in URLs: it goes to a terminal, and into reports. */
 function plain(text: string): string {

@@ -8,10 +8,12 @@ import { siteReference } from "../../bundle/site-reference.js";
 import { type Wrapper, wrapperOf } from "../../bundle/wrapper.js";
 import { type Finding, fail } from "../../errors.js";
 import type { Flake } from "../../generated/types.js";
+import { fetchedInto } from "../../host/nix/fetcher-cache.js";
 import * as nix from "../../host/nix/index.js";
 import { parseStorePath } from "../../nix/store-path.js";
 import { withoutPasswords } from "../../nix/url.js";
 import { readDerivations } from "./gather.js";
+import { evaluationFinding, siteFinding } from "./nix-words.js";
 import { DEFAULT_ATTR, type Installables } from "./request.js";
 
 export interface EvaluatedRoot {
@@ -57,18 +59,6 @@ async function evaluateAttr(
     expected: `an attribute that leads to a derivation for ${system}`,
     actual: known.length > 0 ? `the flake has: ${known.join(", ")}` : "none of that name",
   };
-}
-
-/** What Nix's words mean for a packer. */
-function evaluationFinding(subject: string, message: string): Finding {
-  const actual = message.split("\n").slice(0, 12).join("\n");
-  if (/ca-derivations/.test(message)) return { code: "DERIVATION_FLOATING", subject, actual };
-  if (/unable to download|Couldn't (read|resolve)|error while downloading/i.test(message)) {
-    return { code: "SOURCE_UNAVAILABLE", subject, actual };
-  }
-  if (/ in pure (evaluation )?mode|pure eval|--impure/.test(message))
-    return { code: "EVALUATION_IMPURE", subject, actual };
-  return { code: "EVALUATION_FAILED", subject, actual };
 }
 
 export interface EvaluationClosure {
@@ -138,15 +128,22 @@ async function proveSiteEvaluation(
   for (const { attr, drvPath } of roots) {
     const cacheDir = await freshCache(scratchDir);
     const outcome = await nix.evalDrvPath(context, ref, attr, { store, cacheDir, offline: true });
-    const actual = outcome.ok ? outcome.stdout.trim() : outcome.message.split("\n").slice(0, 12).join("\n");
-    if (outcome.ok && actual === drvPath) continue;
-    if (
-      /executing '|program '|unable to download|Could(n't| not) resolve|cannot (fetch|download)/i.test(
-        outcome.message,
-      )
-    ) {
-      findings.push({ code: "EVALUATION_FETCHES", subject: attr, actual });
-    } else findings.push({ code: "EVALUATION_DIFFERS", subject: attr, expected: drvPath, actual });
+    // Where the scratch store lies says nothing to anybody.
+    const message = outcome.message.replaceAll(store, "");
+    if (!outcome.ok) findings.push(siteFinding(attr, message, drvPath));
+    else if (outcome.stdout.trim() !== drvPath) {
+      findings.push({
+        code: "EVALUATION_DIFFERS",
+        subject: attr,
+        expected: drvPath,
+        actual: outcome.stdout.trim(),
+      });
+    } else {
+      // Newer Nix reads a repository or an archive on this machine's disk by itself.
+      const fetched = await fetchedInto(cacheDir);
+      if (fetched.length > 0)
+        findings.push({ code: "EVALUATION_FETCHES", subject: attr, actual: fetched.join(", ") });
+    }
   }
   return findings;
 }

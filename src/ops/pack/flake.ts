@@ -24,6 +24,8 @@ export interface TopFlake {
   readonly lockApprovals: ReadonlyMap<string, Buffer>;
   /** Tags at this revision, newest version first. */
   readonly tags: readonly string[];
+  /** What its flake.nix asks of Nix's settings: never in effect, in no run of ours. */
+  readonly nixConfig: Readonly<Record<string, unknown>>;
   /** Why it cannot be packed, if so. */
   readonly findings: readonly Finding[];
 }
@@ -44,7 +46,7 @@ export async function readFlake(
     // Only to find what else is wrong: the lock that Nix makes up here is not used for anything.
     metadata = (await nix.flakeMetadata(context, ref, "as-if")).metadata;
   }
-  if (metadata === null) return fail("FLAKE_UNREADABLE", { subject: named, actual: strict.message });
+  if (metadata === null) return refuseUnreadable(context, named, strict.message);
 
   const { locked } = metadata;
   // Names and passwords are left out of what the document says of it; a parameter may be part of where it is.
@@ -62,6 +64,7 @@ export async function readFlake(
       findings.push({ code: "LOCK_NAR_HASH", subject: `input ${input.path.join("/")}` });
     }
   }
+  const [words] = await nix.flakeWords(context, [join(tree, "flake.nix")]);
   const projectBytes = await readOptional(join(tree, "nix-airgap.json"));
   const local = localFolder(locked);
   return {
@@ -80,12 +83,32 @@ export async function readFlake(
       url: local === null ? withoutPasswords(metadata.url) : null,
     },
     inputs,
+    nixConfig: words?.nixConfig ?? {},
     lockApprovals: await readSideApprovals(join(tree, "flake.lock")),
     project: projectBytes === null ? {} : parseProjectFile(projectBytes),
     folder: local ?? locked.repo ?? locked.url?.split("?")[0] ?? "",
     tags: local === null || locked.rev === undefined ? [] : await tagsAt(context, local, locked.rev),
     findings,
   };
+}
+
+/** What Nix 2.8 says of a flake that only a newer one can read; measured against locks of 2.26.3 and 2.34.8. */
+const NEWER_WORDS = [
+  /unsupported \S+ input attribute/,
+  /lockfile contains mutable lock '\{"path":"[^/]/,
+  /input '[^']*' is unsupported/,
+  /unexpected flake input attribute/,
+  /lock file '.*' has unsupported version/,
+];
+
+async function refuseUnreadable(context: nix.NixContext, ref: string, actual: string): Promise<never> {
+  if (!NEWER_WORDS.some((words) => words.test(actual))) fail("FLAKE_UNREADABLE", { subject: ref, actual });
+  return fail("NIX_TOO_OLD", {
+    subject: ref,
+    expected: "the Nix that wrote its flake.lock, or a newer one",
+    actual: `Nix ${await nix.version(context)}, which says: ${actual}`,
+    hint: "Pack with that Nix, or write the flake for this one and lock it again: nix flake lock.",
+  });
 }
 
 /** The document's `inputs`: each lock node with the store path that holds it. */
@@ -107,6 +130,28 @@ export function documentInputs(
     });
   });
   return entries.sort((a, b) => (a.node < b.node ? -1 : a.node > b.node ? 1 : 0));
+}
+
+/**
+ * Whether the flake, or an input, says in flake.nix how it wants to be fetched itself (`inputs.self.submodules`).
+ * `treeOf`: where a store path lies.
+ */
+export async function hasSelfAttributes(
+  context: nix.NixContext,
+  { flake, inputs }: TopFlake,
+  treeOf: (storePath: string) => string,
+  documented: readonly Input[],
+): Promise<boolean> {
+  const storePaths = new Map(documented.map(({ node, storePath }) => [node, storePath]));
+  const files = inputs.flatMap(({ key, flake: isFlake, locked: { dir } }) => {
+    const storePath = storePaths.get(key) ?? null;
+    return isFlake && storePath !== null ? [join(treeOf(storePath), String(dir ?? ""), "flake.nix")] : [];
+  });
+  const words = await nix.flakeWords(context, [
+    join(treeOf(flake.storePath), flake.dir, "flake.nix"),
+    ...files,
+  ]);
+  return words.some(({ self }) => Object.keys(self).length > 0);
 }
 
 async function readOptional(path: string): Promise<Buffer | null> {

@@ -8,6 +8,8 @@ import type { PathInfo } from "../../host/nix/index.js";
 import { closure } from "../../nix/closure.js";
 import { formatContentAddress } from "../../nix/content-address.js";
 import { derivationName } from "../../nix/derivation.js";
+import { excerpt } from "../../nix/excerpt.js";
+import type { TopFlake } from "./flake.js";
 import { compareWith, type Previous } from "./previous.js";
 import type { Secrets } from "./secrets.js";
 import { sizeRange } from "./size-limit.js";
@@ -115,11 +117,15 @@ export interface PlanParts {
   readonly secrets: Pick<Secrets, "allowed" | "inPublic">;
   readonly previous: Previous | null;
   readonly out: { readonly path: string };
+  readonly nixConfig: TopFlake["nixConfig"];
 }
+
+/** Settings of a flake that a plan repeats. */
+const MAX_SETTINGS = 50;
 
 /** The plan as people and machines read it. */
 export function describePlan(
-  { plan: { draft, paths }, secrets, previous, out }: PlanParts,
+  { plan: { draft, paths }, secrets, previous, out, nixConfig }: PlanParts,
   signedBy: string | null,
 ): NonNullable<PackReport["plan"]> {
   const byPath = new Map(paths.map((path) => [path.storePath, path as Path]));
@@ -153,6 +159,12 @@ export function describePlan(
     previous: previous === null ? null : compareWith(previous, paths),
     size: sizeRange(paths, previous),
     secrets: { allowed: secrets.allowed, inPublic: secrets.inPublic },
+    nixConfig: Object.entries(nixConfig)
+      .slice(0, MAX_SETTINGS)
+      .map(([name, value]) => ({
+        name: /^[\w-]{1,64}$/.test(name) ? name : excerpt(name),
+        value: excerpt(settingText(value)),
+      })),
     roots: draft.roots.map(({ attr, purpose, drvPath, outputs }, i) => ({
       attr,
       purpose,
@@ -165,6 +177,11 @@ export function describePlan(
     paths: paths.length,
     narBytes: paths.reduce((total, path) => total + path.narSize, 0),
   };
+}
+
+/** As nix.conf would have it. */
+function settingText(value: unknown): string {
+  return Array.isArray(value) ? value.map(String).join(" ") : String(value);
 }
 
 function byStorePath(a: { readonly storePath: string }, b: { readonly storePath: string }): number {

@@ -13,12 +13,13 @@ import * as nix from "../../host/nix/index.js";
 import { packerNix } from "../../host/nix/packer.js";
 import { forScratch } from "../../host/nix/scratch.js";
 import { formatHex, formatSri, hashOf } from "../../nix/hash.js";
+import { minimumNix } from "../../nix/minimum-nix.js";
 import { formatTime, timeOf } from "../../time.js";
 import type { Context } from "../context.js";
 import { checkLockApprovals } from "../lock-approval.js";
 import type { PhaseClock } from "../phase-clock.js";
 import { type EvaluationClosure, evaluateRoots, evaluationClosure } from "./evaluate.js";
-import { documentInputs, readFlake, type TopFlake } from "./flake.js";
+import { documentInputs, hasSelfAttributes, readFlake, type TopFlake } from "./flake.js";
 import { makeReal, readDerivations, tierPaths, tierTargets } from "./gather.js";
 import { compareRoots, knownIrreproducible, type PackPlan, planPaths, rootOf } from "./plan.js";
 import { chooseSequence, type Previous, readPrevious } from "./previous.js";
@@ -42,6 +43,7 @@ export interface Prepared {
   readonly secrets: Secrets;
   readonly previous: Previous | null;
   readonly out: Out;
+  readonly nixConfig: TopFlake["nixConfig"];
   readonly nixContext: nix.NixContext;
   readonly level: number;
 }
@@ -167,6 +169,7 @@ export async function preparePack(
     evaluation,
     infos,
     nixContext,
+    treeOf: (storePath) => join(realStoreDir, basename(storePath)),
   });
   const plan = planPaths(
     { ...draft, knownIrreproducible: knownIrreproducible(top.project, derivations) },
@@ -179,6 +182,7 @@ export async function preparePack(
     secrets: { ...secrets, allowed: secrets.allowed + inLock.allowed + inSources.allowed },
     previous,
     out,
+    nixConfig: top.nixConfig,
     nixContext,
     level: options.compressionLevel ?? DEFAULT_COMPRESSION_LEVEL,
   };
@@ -251,6 +255,8 @@ interface DraftParts {
   readonly evaluation: EvaluationClosure;
   readonly infos: ReadonlyMap<string, nix.PathInfo>;
   readonly nixContext: nix.NixContext;
+  /** Where a store path lies. */
+  readonly treeOf: (storePath: string) => string;
 }
 
 async function draftDocument(parts: DraftParts): Promise<PackPlan["draft"]> {
@@ -258,6 +264,12 @@ async function draftDocument(parts: DraftParts): Promise<PackPlan["draft"]> {
     parts;
   const lastModified = top.flake.lastModified ?? 0;
   const byNarHash = new Map(sources.map((path) => [infos.get(path)?.narHash ?? "", path]));
+  const nixVersion = await nix.version(nixContext);
+  const inputs = documentInputs(top.inputs, byNarHash);
+  const minimum = minimumNix(top.inputs, {
+    hasSelfAttributes: await hasSelfAttributes(nixContext, top, parts.treeOf, inputs),
+    evaluatedBy: nixVersion,
+  });
   return {
     created: options.created ?? formatTime(lastModified),
     docs: [],
@@ -270,9 +282,9 @@ async function draftDocument(parts: DraftParts): Promise<PackPlan["draft"]> {
     features: [...FEATURES],
     flake: { ...top.flake, narHash: infos.get(top.flake.storePath)?.narHash ?? top.flake.narHash },
     format: "nix-airgap-bundle",
-    inputs: documentInputs(top.inputs, byNarHash),
+    inputs,
     knownIrreproducible: [],
-    minimumNix: minimumNix(top),
+    minimumNix: minimum,
     previous: previous === null ? null : { sequence: previous.sequence, sha256: previous.sha256 },
     ...identity,
     requires: [],
@@ -281,16 +293,7 @@ async function draftDocument(parts: DraftParts): Promise<PackPlan["draft"]> {
     storeDir: "/nix/store",
     systems: [...new Set(roots.map((root) => root.system))].sort(),
     tier,
-    tools: { nix: await nix.version(nixContext), nixAirgap: VERSION },
+    tools: { nix: nixVersion, nixAirgap: VERSION },
     version: FORMAT_VERSION,
   };
-}
-
-/** Nix 2.8 is the oldest we know; what newer ones write into locks it cannot read. */
-function minimumNix({ inputs }: TopFlake): string {
-  if (inputs.some((input) => input.parent !== undefined)) return "2.26.0";
-  const newTarball = inputs.some(
-    ({ locked }) => locked["type"] === "tarball" && locked["lastModified"] !== undefined,
-  );
-  return newTarball ? "2.26.0" : "2.8.0";
 }

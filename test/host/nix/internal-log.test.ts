@@ -42,3 +42,28 @@ describe("Nix's internal-json log", () => {
     expect(log.parse("Assertion failed")).toEqual({ type: "message", level: 0, text: "Assertion failed" });
   });
 });
+
+describe("an error with a trace", () => {
+  const message = (entry: object) =>
+    new InternalLog().parse(`@nix ${JSON.stringify({ action: "msg", level: 0, ...entry })}`);
+
+  it("has the innermost place, and what was being fetched; as 2.8.0 says them", () => {
+    const trace = [
+      { raw_msg: "while fetching the input 'git+file:///tables'" },
+      { column: 82, file: "/nix/store/x-source/flake.nix", line: 2, raw_msg: "while evaluating" },
+      { column: 1, file: "/nix/store/x-source/other.nix", line: 1, raw_msg: "while calling" },
+    ];
+    const entry = { raw_msg: "program 'git' failed", file: null, line: null, column: null, trace };
+    expect(message(entry)).toMatchObject({
+      text: "program 'git' failed\nwhile fetching the input 'git+file:///tables'\nat /nix/store/x-source/flake.nix:2:82",
+    });
+  });
+
+  it("has a place once where its file's name ends with it, as from 2.26 on", () => {
+    const entry = { raw_msg: "attribute missing", file: "/flake/flake.nix:3:8", line: 3, column: 8 };
+    expect(message(entry)).toMatchObject({ text: "attribute missing\nat /flake/flake.nix:3:8" });
+    expect(message({ raw_msg: "no place", file: "«none»:0", line: 0, column: 0 })).toMatchObject({
+      text: "no place",
+    });
+  });
+});
