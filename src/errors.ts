@@ -469,6 +469,11 @@ export const CODES = {
     "a site would evaluate this to another derivation",
     "Look for what depends on where flake or store lie; on Nix 2.8 readFile and pathExists of a built path do.",
   ),
+  EXPECT_DIFFERS: code(
+    differ,
+    "this is not the output that was expected",
+    "Nothing was written. What was tested may have been evaluated with variables (name them: --env NAME=VALUE), from another revision, or by another Nix.",
+  ),
   DERIVATION_FLOATING: code(
     usage,
     "a content-addressed or impure derivation, which a bundle cannot carry",

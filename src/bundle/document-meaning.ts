@@ -6,11 +6,13 @@
 import { AirgapError, type Code, type Finding } from "../errors.js";
 import type { BundleDocument, Path } from "../generated/types.js";
 import { parseContentAddress } from "../nix/content-address.js";
+import { variableProblem } from "../nix/environment.js";
 import { excerpt } from "../nix/excerpt.js";
 import { parseSri } from "../nix/hash.js";
 import { parseSignature } from "../nix/signature.js";
 import { HASH_PART_LENGTH } from "../nix/store-path.js";
 import { isTime } from "../time.js";
+import { hasEnvironment } from "./document-features.js";
 
 /** The oldest Nix that a bundle may name. */
 const OLDEST_NIX = [2, 8] as const;
@@ -20,6 +22,7 @@ export function checkMeaning(document: BundleDocument): Finding[] {
   const check = new Checker();
   checkHead(document, check);
   checkFlake(document, check);
+  checkEnvironment(document, check);
   checkInputs(document, check);
   checkRoots(document, check);
   checkPaths(document, check);
@@ -101,6 +104,30 @@ function checkFlake({ flake, evaluation, inputs }: BundleDocument, check: Checke
     const expected = evaluation.method === "topq" ? "null for method topq" : "a path for method wrapper";
     check.value("/evaluation/wrapper", expected, evaluation.wrapper ?? "null");
   }
+}
+
+/** Variables are named exactly where the feature is; and no document of a version without it has them. */
+function checkEnvironment(document: BundleDocument, check: Checker): void {
+  const { pure, env } = document.evaluation;
+  if (pure === hasEnvironment(document)) {
+    const expected = pure ? "false, for feature environment" : "true, without feature environment";
+    check.value("/evaluation/pure", expected, String(pure));
+  }
+  if (pure !== (env.length === 0)) {
+    check.value(
+      "/evaluation/env",
+      pure ? "none for a pure evaluation" : "a variable",
+      `${env.length} variables`,
+    );
+  }
+  if (hasEnvironment(document) && document.version === "1.1") {
+    check.value("/features", "no environment in version 1.1", "environment");
+  }
+  check.sorted("/evaluation/env", env, ({ name }) => name);
+  env.forEach((variable, i) => {
+    const problem = variableProblem(variable);
+    if (problem !== null) check.value(`/evaluation/env/${i}`, problem, excerpt(variable.name));
+  });
 }
 
 /** That `parent` names a node, or the lock's root, is V6: it takes the lock. */

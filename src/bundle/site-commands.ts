@@ -4,6 +4,7 @@
  */
 
 import type { BundleDocument, Root, SiteCommand } from "../generated/types.js";
+import { IMPURE } from "../nix/environment.js";
 import { formatFragment } from "../nix/flake-fragment.js";
 import { siteReference } from "./site-reference.js";
 
@@ -45,10 +46,13 @@ export function siteCommands(
   const options = { ...settings.options, substituters: "", "use-registries": "false" };
   const lent =
     settings.sandboxPaths.length > 0 ? ["--option", "sandbox-paths", settings.sandboxPaths.join(" ")] : [];
+  const { pure, env } = document.evaluation;
   const nix = (subcommand: string, ...more: string[]) => [
+    ...(pure ? [] : ["env", ...env.map(({ name, value }) => `${name}=${value}`)]),
     ...["nix", "--extra-experimental-features", "nix-command flakes", subcommand],
     ...["--offline", "--store", settings.storeUri],
     ...Object.entries(options).flatMap(([name, value]) => ["--option", name, value]),
+    ...(pure ? [] : IMPURE),
     ...["--no-update-lock-file", ...more],
   ];
   const commands = [command("build", nix("build", "--no-link", "--json", reference))];

@@ -3,15 +3,16 @@
  * those of the bundle's format version; a change of them is a change of the format. Tests run every block on real bundles.
  */
 import type { BundleDocument } from "../generated/types.js";
-import { hasManyKinds } from "./document-features.js";
+import { hasEnvironment, hasManyKinds } from "./document-features.js";
 import { VERIFY_1_0 } from "./verify-md-1.0.js";
 import { VERIFY_1_1 } from "./verify-md-1.1.js";
-import { COMMON_STEPS, type Step } from "./verify-md-steps.js";
+import { VERIFY_1_2 } from "./verify-md-1.2.js";
+import { COMMON_STEPS, type Step, type VersionedText } from "./verify-md-steps.js";
 
 /** The text, a pure function of the document: it differs between bundles of one version only in its first lines. */
 export function verifyMd(document: BundleDocument): string {
   const { product, release, sequence, systems, tier } = document;
-  const { introduction, steps, coverage } = hasManyKinds(document) ? VERIFY_1_1 : VERIFY_1_0;
+  const { introduction, steps, coverage } = textFor(document);
   const head = [
     `# How to check ${product} ${release}`,
     `Sequence ${sequence}, tier ${tier}, for ${systems.join(", ")}.`,
@@ -21,4 +22,9 @@ export function verifyMd(document: BundleDocument): string {
 
 function formatStep({ heading, text, sh }: Step): string {
   return `## ${heading}\n\n${text}\n\n\`\`\`sh\n${sh.trim()}\n\`\`\``;
+}
+
+function textFor(document: BundleDocument): VersionedText {
+  if (hasEnvironment(document)) return VERIFY_1_2;
+  return hasManyKinds(document) ? VERIFY_1_1 : VERIFY_1_0;
 }

@@ -121,6 +121,7 @@ function describe(document: BundleDocument, options: InspectOptions, problems: F
     systems: document.systems,
     tools: document.tools,
     minimumNix: document.minimumNix,
+    env: document.evaluation.env,
     flake: { url, dir, ref, rev, revCount, lastModified, storePath },
     inputs: describeInputs(document, problems),
     roots: describeRoots(document, byPath),

@@ -263,3 +263,64 @@ describe("a document's meaning", () => {
     expect(took).toBeLessThan(4000);
   });
 });
+
+describe("the environment of an evaluation", () => {
+  const named =
+    (env: BundleDocument["evaluation"]["env"], more: Partial<BundleDocument> = {}) =>
+    (document: BundleDocument) => {
+      const evaluation = { ...document.evaluation, env, pure: false };
+      Object.assign(document, { version: "1.2", features: ["approvals", "environment"], evaluation }, more);
+    };
+
+  it("is named behind a feature of 1.2, which a reader of 1.1 does not know", () => {
+    expect(findingsAfter(named([{ name: "PUMP_VARIANT", value: 'it\'s "$HOME"' }]))).toEqual([]);
+    const document = { ...sampleDocument(), version: "1.2", features: ["approvals", "environment", "later"] };
+    expect(raw({ ...document, surprise: 1 })).toEqual(["FEATURE_UNSUPPORTED /features/2"]);
+  });
+
+  it.each<[what: string, change: (document: BundleDocument) => unknown, findings: string[]]>([
+    ["without a variable", named([]), ["DOCUMENT_VALUE /evaluation/env"]],
+    [
+      "in another order",
+      named([
+        { name: "B", value: "" },
+        { name: "A", value: "" },
+      ]),
+      ["DOCUMENT_ORDER /evaluation/env/1"],
+    ],
+    [
+      "twice",
+      named([
+        { name: "A", value: "1" },
+        { name: "A", value: "2" },
+      ]),
+      ["DOCUMENT_DUPLICATE /evaluation/env/1"],
+    ],
+    [
+      "that changes a program of the site",
+      named([{ name: "LD_PRELOAD", value: "/x" }]),
+      ["DOCUMENT_VALUE /evaluation/env/0"],
+    ],
+    ["that Nix goes by", named([{ name: "NIX_PATH", value: "x" }]), ["DOCUMENT_VALUE /evaluation/env/0"]],
+    ["of two lines", named([{ name: "A", value: "1\n2" }]), ["DOCUMENT_SCHEMA /evaluation/env/0/value"]],
+    ["of no name", named([{ name: "A=B", value: "" }]), ["DOCUMENT_SCHEMA /evaluation/env/0/name"]],
+    [
+      "in a pure evaluation",
+      (d) => (d.evaluation.env = [{ name: "A", value: "" }]),
+      ["DOCUMENT_VALUE /evaluation/env"],
+    ],
+    ["in version 1.1", named([{ name: "A", value: "" }], { version: "1.1" }), ["DOCUMENT_VALUE /features"]],
+    [
+      "without the feature",
+      named([{ name: "A", value: "" }], { features: ["approvals"] }),
+      ["DOCUMENT_VALUE /evaluation/pure"],
+    ],
+    [
+      "with the feature alone",
+      named([], { evaluation: sampleDocument().evaluation }),
+      ["DOCUMENT_VALUE /evaluation/pure"],
+    ],
+  ])("is refused %s", (_, change, findings) => {
+    expect(findingsAfter(change)).toEqual(findings);
+  });
+});

@@ -69,6 +69,17 @@ describe("siteCommands", () => {
     expect(of("load", {})).toEqual([]);
   });
 
+  it("replays the variables that the flake was evaluated with, and no search path", () => {
+    const document = sampleDocument();
+    document.evaluation = { ...document.evaluation, pure: false, env: [{ name: "A", value: "it's $HOME" }] };
+    const { argv, shell } = siteCommands(document, document.roots[0]!, settings, null)[0]!;
+    expect(argv.slice(0, 3)).toEqual(["env", "A=it's $HOME", "nix"]);
+    expect(argv.join(" ")).toMatch(/ --impure --option nix-path {2}--no-update-lock-file /);
+    expect(shell).toContain(`env 'A=it'\\''s $HOME' nix`);
+    const pure = siteCommands(sampleDocument(), document.roots[0]!, settings, null)[0]!;
+    expect(pure.argv).not.toContain("--impure");
+  });
+
   it("escapes an attribute as Nix unescapes it", () => {
     const odd = root({ attr: 'packages.x86_64-linux."a b#c"' });
     const { argv } = siteCommands(sampleDocument(), odd, settings, nothing)[0]!;

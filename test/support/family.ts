@@ -56,9 +56,10 @@ export class Family {
     return execFileSync("git", ["-C", this.path(member), ...args], { env, encoding: "utf8" }).trim();
   }
 
-  nix(args: readonly string[], program = "nix"): string {
-    const output = execFileSync(program, args, {
-      env: this.#env,
+  /** `env`: further variables. */
+  nix(args: readonly string[], env: Readonly<Record<string, string>> = {}): string {
+    const output = execFileSync("nix", args, {
+      env: { ...this.#env, ...env },
       encoding: "utf8",
       stdio: ["ignore", "pipe", "pipe"],
     });

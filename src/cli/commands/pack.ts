@@ -61,6 +61,15 @@ export const packCommand = command({
       max: 19,
       describe: "L  of zstd, from 1 to 19; default: 3",
     },
+    env: {
+      kind: "texts",
+      describe:
+        "NAME=VALUE  evaluate impurely with exactly these variables, which the bundle names; repeat for more",
+    },
+    expect: {
+      kind: "texts",
+      describe: "ATTR=STOREPATH  stop unless this is the output; repeat for more",
+    },
     "allow-secret": {
       kind: "texts",
       describe: "NAME  of a file that looks like a secret and may be packed; repeat for more",
@@ -85,6 +94,10 @@ export const packCommand = command({
     {
       what: "Two outputs, to be built from source on site, on a medium",
       command: "nix-airgap pack .#pump .#tools --tier source --key pump.sec --out /media/usb/pump-1.4.0.tar",
+    },
+    {
+      what: "Just the output that was tested, of a flake that reads one variable",
+      command: "nix-airgap pack --env PUMP_VARIANT=eu --expect default=$(readlink result) --key pump.sec",
     },
     { what: "What would go in, and how large it is", command: "nix-airgap pack --dry-run" },
   ],
@@ -116,6 +129,8 @@ export const packCommand = command({
         ...given("maxSize", options["max-size"]),
         ...given("created", options.created),
         ...given("compressionLevel", options["compression-level"]),
+        env: options.env,
+        expect: options.expect,
         allowSecrets: options["allow-secret"],
         ...given("approvedLock", approvedLock),
         dryRun: options["dry-run"],

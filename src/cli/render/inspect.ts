@@ -1,6 +1,7 @@
 /** What a bundle says about itself, for people: first of all, that nothing of it is verified. */
 import type { InspectedDocument, InspectReport } from "../../generated/types.js";
 import { formatTime } from "../../time.js";
+import { variableRows } from "./environment.js";
 import { renderFindings } from "./findings.js";
 import { counted, formatBytes, formatCount, type Line, table, type View } from "./text.js";
 
@@ -43,8 +44,20 @@ export function renderInspect(report: InspectReport, view: View): Line[] {
 }
 
 function identity(document: InspectedDocument): string[][] {
-  const { product, release, sequence, previous, created, tier, systems, tools, minimumNix, flake, totals } =
-    document;
+  const {
+    product,
+    release,
+    sequence,
+    previous,
+    created,
+    tier,
+    systems,
+    tools,
+    minimumNix,
+    env,
+    flake,
+    totals,
+  } = document;
   return [
     ["product", product],
     ["release", release],
@@ -56,6 +69,7 @@ function identity(document: InspectedDocument): string[][] {
     ["tier", tier],
     ["systems", systems.join(", ")],
     ["packed by", `nix-airgap ${tools.nixAirgap} with Nix ${tools.nix}; needs Nix ${minimumNix} or newer`],
+    ...variableRows(env),
     [
       "flake",
       [flake.url ?? "a local folder", flake.dir && `dir ${flake.dir}`, flake.ref, moment(flake)]

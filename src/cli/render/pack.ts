@@ -1,5 +1,6 @@
 /** A pack for people: what went in, what it costs, and what came out; or why nothing did. */
 import type { PackReport } from "../../generated/types.js";
+import { variableRows } from "./environment.js";
 import { renderFindings } from "./findings.js";
 import { counted, formatBytes, type Line, table, type View } from "./text.js";
 
@@ -23,6 +24,7 @@ export function renderPack(report: PackReport, view: View): Line[] {
       ["tier", plan.tier],
       ["systems", plan.systems.join(", ")],
       ["out", plan.out],
+      ...variableRows(plan.env),
       ...(bundle === null
         ? []
         : [

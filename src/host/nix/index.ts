@@ -3,6 +3,7 @@
  * that of 2.8.0 and holds for 2.26 and 2.34 too, where it was measured.
  */
 import { fail } from "../../errors.js";
+import { IMPURE } from "../../nix/environment.js";
 import { formatFragment } from "../../nix/flake-fragment.js";
 import type { ProcessIo } from "../process-io.js";
 import type { NixLogEvent } from "./internal-log.js";
@@ -129,6 +130,8 @@ export interface EvalOptions {
   /** The way a site does it: no network, no substitution, no registry, and no program to fetch with. */
   readonly offline?: boolean;
   readonly substituters?: string;
+  /** Sees the environment of the context (impure.ts); no search path. */
+  readonly impure?: boolean;
 }
 
 /** `REF#attr.drvPath`. */
@@ -142,6 +145,7 @@ export function evalDrvPath(
   const args = ["eval", "--raw", "--show-trace", "--no-update-lock-file", target];
   if (options.store !== undefined) args.push("--store", options.store);
   if (options.substituters !== undefined) args.push("--option", "substituters", options.substituters);
+  if (options.impure) args.push(...IMPURE);
   if (options.offline)
     args.push(
       ...["--offline", "--option", "substitute", "false", "--option", "use-registries", "false"],

@@ -9,11 +9,13 @@ import { type Wrapper, wrapperOf } from "../../bundle/wrapper.js";
 import { type Finding, fail } from "../../errors.js";
 import type { Flake } from "../../generated/types.js";
 import { fetchedInto } from "../../host/nix/fetcher-cache.js";
+import { onOtherMachine } from "../../host/nix/impure.js";
 import * as nix from "../../host/nix/index.js";
+import type { Variable } from "../../nix/environment.js";
 import { parseStorePath } from "../../nix/store-path.js";
 import { withoutPasswords } from "../../nix/url.js";
 import { readDerivations } from "./gather.js";
-import { evaluationFinding, siteFinding } from "./nix-words.js";
+import { evaluationFinding, readsMachine, siteFinding } from "./nix-words.js";
 import { DEFAULT_ATTR, type Installables } from "./request.js";
 
 export interface EvaluatedRoot {
@@ -22,16 +24,19 @@ export interface EvaluatedRoot {
   readonly drvPath: string;
 }
 
-/** Evaluates what was asked for on this machine's own terms. Findings name attributes that do not evaluate. */
+/**
+ * Evaluates what was asked for on this machine's own terms. Findings name attributes that do not evaluate. `variables`: the
+ * context's environment has these, and nothing else that is the user's; none for a pure evaluation.
+ */
 export async function evaluateRoots(
   context: nix.NixContext,
   { ref, attrs }: Installables,
-  system: string,
+  { system, variables }: { readonly system: string; readonly variables: readonly Variable[] },
 ): Promise<{ readonly roots: EvaluatedRoot[]; readonly findings: Finding[] }> {
   const roots = new Map<string, EvaluatedRoot>();
   const findings: Finding[] = [];
   for (const asked of attrs.length > 0 ? attrs : [DEFAULT_ATTR]) {
-    const result = await evaluateAttr(context, ref, asked, system);
+    const result = await evaluateAttr(context, { ref, asked, system, impure: variables.length > 0 });
     if ("drvPath" in result) roots.set(result.attr, result);
     else findings.push(result);
   }
@@ -41,14 +46,16 @@ export async function evaluateRoots(
 /** Tries an attribute where Nix would look for it, in Nix's order (`nix build --help`, "Flake output attribute"). */
 async function evaluateAttr(
   context: nix.NixContext,
-  ref: string,
-  asked: string,
-  system: string,
+  about: { readonly ref: string; readonly asked: string; readonly system: string; readonly impure: boolean },
 ): Promise<EvaluatedRoot | Finding> {
+  const { ref, asked, system, impure } = about;
   const candidates = [`packages.${system}.${asked}`, `legacyPackages.${system}.${asked}`, asked];
   for (const attr of candidates) {
-    const outcome = await nix.evalDrvPath(context, ref, attr);
-    if (outcome.ok) return { attr, drvPath: outcome.stdout.trim() };
+    const outcome = await nix.evalDrvPath(context, ref, attr, { impure });
+    if (outcome.ok) {
+      const reads = impure ? await readsThisMachine(context, ref, attr) : null;
+      return reads ?? { attr, drvPath: outcome.stdout.trim() };
+    }
     if (/does not provide attribute/.test(outcome.message)) continue;
     return evaluationFinding(attr, outcome.message);
   }
@@ -59,6 +66,12 @@ async function evaluateAttr(
     expected: `an attribute that leads to a derivation for ${system}`,
     actual: known.length > 0 ? `the flake has: ${known.join(", ")}` : "none of that name",
   };
+}
+
+/** That variables were named allows variables, and no file of this machine: a pure evaluation tells of the first it meets. */
+async function readsThisMachine(context: nix.NixContext, ref: string, attr: string): Promise<Finding | null> {
+  const outcome = await nix.evalDrvPath(context, ref, attr);
+  return !outcome.ok && readsMachine(outcome.message) ? evaluationFinding(attr, outcome.message) : null;
 }
 
 export interface EvaluationClosure {
@@ -78,7 +91,7 @@ export interface EvaluationClosure {
  */
 export async function evaluationClosure(
   context: nix.NixContext,
-  top: { readonly ref: string; readonly flake: Flake },
+  top: { readonly ref: string; readonly flake: Flake; readonly variables: readonly Variable[] },
   roots: readonly EvaluatedRoot[],
   { scratchDir, substituter }: { readonly scratchDir: string; readonly substituter: string },
 ): Promise<EvaluationClosure> {
@@ -90,6 +103,7 @@ export async function evaluationClosure(
     const outcome = await nix.evalDrvPath(context, top.ref, attr, {
       store,
       cacheDir,
+      impure: top.variables.length > 0,
       substituters: substituter,
     });
     if (!outcome.ok) findings.push(evaluationFinding(attr, outcome.message));
@@ -118,16 +132,18 @@ export async function evaluationClosure(
 /** The site's way, in the store that holds just what was touched. */
 async function proveSiteEvaluation(
   context: nix.NixContext,
-  top: { readonly flake: Flake },
+  { flake, variables }: { readonly flake: Flake; readonly variables: readonly Variable[] },
   roots: readonly EvaluatedRoot[],
   wrapper: Wrapper | null,
   { scratchDir, store }: { readonly scratchDir: string; readonly store: string },
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
-  const ref = siteReference(top.flake, wrapper);
+  const ref = siteReference(flake, wrapper);
+  const impure = variables.length > 0;
   for (const { attr, drvPath } of roots) {
     const cacheDir = await freshCache(scratchDir);
-    const outcome = await nix.evalDrvPath(context, ref, attr, { store, cacheDir, offline: true });
+    const siteContext = impure ? onOtherMachine(context, variables, cacheDir) : context;
+    const outcome = await nix.evalDrvPath(siteContext, ref, attr, { store, cacheDir, offline: true, impure });
     // Where the scratch store lies says nothing to anybody.
     const message = outcome.message.replaceAll(store, "");
     if (!outcome.ok) findings.push(siteFinding(attr, message, drvPath));

@@ -19,7 +19,14 @@ export function siteFinding(subject: string, message: string, expected: string):
   return { code: "EVALUATION_DIFFERS", subject, expected, actual };
 }
 
-export function firstLines(message: string): string {
+/** Whether a pure evaluation was refused what no variable can stand for: a path outside of the flake, the search path, the time. */
+export function readsMachine(message: string): boolean {
+  return /access to (absolute )?path|cannot look up '<|'builtins\.storePath' is not allowed|'currentTime' missing/.test(
+    message,
+  );
+}
+
+function firstLines(message: string): string {
   return message.split("\n").slice(0, MAX_LINES).join("\n");
 }
 
@@ -61,5 +68,8 @@ const RULES: readonly Rule[] = [
     code: "EVALUATION_IMPURE",
     hint: "A flake says itself for which systems it is: write the system's name instead of builtins.currentSystem, and self.lastModified instead of builtins.currentTime.",
   },
-  { words: / in pure (evaluation )?mode|pure eval|--impure/, code: "EVALUATION_IMPURE" },
+  {
+    words: / in pure (evaluation )?mode|pure eval|--impure|was not found in the Nix search path/,
+    code: "EVALUATION_IMPURE",
+  },
 ];

@@ -159,6 +159,7 @@ export function describePlan(
     previous: previous === null ? null : compareWith(previous, paths),
     size: sizeRange(paths, previous),
     secrets: { allowed: secrets.allowed, inPublic: secrets.inPublic },
+    env: draft.evaluation.env,
     nixConfig: Object.entries(nixConfig)
       .slice(0, MAX_SETTINGS)
       .map(([name, value]) => ({

@@ -4,21 +4,25 @@
  */
 
 import { basename, join } from "node:path";
-import { FEATURES, FORMAT_VERSION } from "../../bundle/document-features.js";
+import { versionFor } from "../../bundle/document-features.js";
 import { type Finding, fail } from "../../errors.js";
 import type { BundleDocument, Path, Root } from "../../generated/types.js";
 import { VERSION } from "../../generated/version.js";
 import { exists } from "../../host/files.js";
+import { withVariables } from "../../host/nix/impure.js";
 import * as nix from "../../host/nix/index.js";
 import { packerNix } from "../../host/nix/packer.js";
 import { forScratch } from "../../host/nix/scratch.js";
+import type { Variable } from "../../nix/environment.js";
 import { formatHex, formatSri, hashOf } from "../../nix/hash.js";
 import { minimumNix } from "../../nix/minimum-nix.js";
 import { formatTime, timeOf } from "../../time.js";
 import type { Context } from "../context.js";
 import { checkLockApprovals } from "../lock-approval.js";
 import type { PhaseClock } from "../phase-clock.js";
+import { parseVariables, variableSecrets } from "./environment.js";
 import { type EvaluationClosure, evaluateRoots, evaluationClosure } from "./evaluate.js";
+import { checkExpectations, parseExpectations } from "./expectations.js";
 import { documentInputs, hasSelfAttributes, readFlake, type TopFlake } from "./flake.js";
 import { makeReal, readDerivations, tierPaths, tierTargets } from "./gather.js";
 import { compareRoots, knownIrreproducible, type PackPlan, planPaths, rootOf } from "./plan.js";
@@ -60,8 +64,11 @@ export async function preparePack(
   { tempDir, clock }: { readonly tempDir: string; readonly clock: PhaseClock },
 ): Promise<Prepared | { readonly findings: Finding[] }> {
   const installables = parseInstallables(options.installables);
+  const variables = parseVariables(options.env);
+  const expectations = parseExpectations(options.expect);
   const { settings, isProtected } = await packerSettings(options, context);
   const { nixContext, realStoreDir, substituter } = await packerNix(context, settings);
+  const evaluating = variables.length > 0 ? withVariables(nixContext, variables) : nixContext;
   const step = <T>(phase: string, work: () => Promise<T>) => clock.phase(phase, {}, work);
   const system = await nix.currentSystem(nixContext);
   const top = await step("read the flake", () => readFlake(nixContext, installables.ref, realStoreDir));
@@ -78,12 +85,14 @@ export async function preparePack(
       : await readPrevious(options.previous, context.cwd, identity.product);
   const sequence = chooseSequence(options.sequence, top.flake.lastModified ?? 0, previous);
   findings.push(...top.findings, ...checkLock(top, options, context));
+  const allowed = [...options.allowSecrets, ...(top.project.allowSecrets ?? [])];
+  findings.push(...variableSecrets(variables, allowed));
   // Without a lock to trust, what evaluation would say is of no use.
   if (top.findings.some(({ code }) => code !== "TREE_DIRTY")) return { findings };
 
   const attrs = installables.attrs.length > 0 ? installables.attrs : (top.project.roots ?? []);
   const evaluated = await step("evaluate", () =>
-    evaluateRoots(nixContext, { ref: installables.ref, attrs }, system),
+    evaluateRoots(evaluating, { ref: installables.ref, attrs }, { system, variables }),
   );
   findings.push(...evaluated.findings);
   const asked = await readDerivations(
@@ -91,9 +100,14 @@ export async function preparePack(
     realStoreDir,
   );
   findings.push(...asked.findings);
+  if (findings.length === 0) {
+    const outputs = evaluated.roots.map(({ attr, drvPath }) =>
+      rootOf(drvPath, attr, "output", asked.derivations),
+    );
+    findings.push(...checkExpectations(expectations, outputs));
+  }
   if (findings.length > 0) return { findings };
 
-  const allowed = [...options.allowSecrets, ...(top.project.allowSecrets ?? [])];
   const inLock = secretsInLock(top.inputs, allowed);
   findings.push(...inLock.findings);
   const sources = await step("fetch inputs", () => nix.flakeArchive(nixContext, installables.ref));
@@ -117,7 +131,7 @@ export async function preparePack(
   if (findings.length > 0) return { findings };
 
   const evaluation = await step("evaluate as a site will", async () =>
-    evaluationClosure(await forScratch(nixContext), top, evaluated.roots, {
+    evaluationClosure(await forScratch(evaluating), { ...top, variables }, evaluated.roots, {
       scratchDir: tempDir,
       substituter,
     }),
@@ -159,6 +173,7 @@ export async function preparePack(
 
   const draft = await draftDocument({
     options,
+    variables,
     top,
     identity,
     previous,
@@ -245,6 +260,7 @@ function causesOf(
 
 interface DraftParts {
   readonly options: PackOptions;
+  readonly variables: readonly Variable[];
   readonly top: TopFlake;
   readonly identity: Identity;
   readonly previous: Previous | null;
@@ -260,8 +276,9 @@ interface DraftParts {
 }
 
 async function draftDocument(parts: DraftParts): Promise<PackPlan["draft"]> {
-  const { options, top, identity, previous, sequence, tier, roots, sources, evaluation, infos, nixContext } =
+  const { options, variables, top, identity, previous, sequence, tier, roots, sources, evaluation, infos } =
     parts;
+  const { nixContext } = parts;
   const lastModified = top.flake.lastModified ?? 0;
   const byNarHash = new Map(sources.map((path) => [infos.get(path)?.narHash ?? "", path]));
   const nixVersion = await nix.version(nixContext);
@@ -274,12 +291,11 @@ async function draftDocument(parts: DraftParts): Promise<PackPlan["draft"]> {
     created: options.created ?? formatTime(lastModified),
     docs: [],
     evaluation: {
-      env: [],
+      env: [...variables],
       method: evaluation.method,
-      pure: true,
+      pure: variables.length === 0,
       wrapper: evaluation.wrapper?.storePath ?? null,
     },
-    features: [...FEATURES],
     flake: { ...top.flake, narHash: infos.get(top.flake.storePath)?.narHash ?? top.flake.narHash },
     format: "nix-airgap-bundle",
     inputs,
@@ -294,6 +310,6 @@ async function draftDocument(parts: DraftParts): Promise<PackPlan["draft"]> {
     systems: [...new Set(roots.map((root) => root.system))].sort(),
     tier,
     tools: { nix: nixVersion, nixAirgap: VERSION },
-    version: FORMAT_VERSION,
+    ...versionFor({ hasEnvironment: variables.length > 0 }),
   };
 }

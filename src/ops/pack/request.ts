@@ -33,6 +33,10 @@ export interface PackOptions {
   readonly dryRun: boolean;
   /** Files that look like secrets and may be packed, as findings name them. */
   readonly allowSecrets: readonly string[];
+  /** `NAME=VALUE`: evaluated with exactly these variables; none for a pure evaluation. */
+  readonly env: readonly string[];
+  /** `ATTR=STOREPATH`: outputs that were tested. */
+  readonly expect: readonly string[];
   /** Who must have approved the flake.lock; absent: nobody needs to. */
   readonly approvedLock?: LockTrust;
 }
