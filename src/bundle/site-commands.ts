@@ -43,7 +43,14 @@ export function siteCommands(
 ): SiteCommand[] {
   const { place, isInPlace, program, image } = found;
   const reference = `${flakeReference(document)}#${formatFragment(root.attr)}`;
-  const options = { ...settings.options, substituters: "", "use-registries": "false" };
+  // The settings that a flake asks for (nixConfig) are not taken; and with this log format nobody is asked whether to.
+  const quiet = ["--log-format", "raw"];
+  const options = {
+    ...settings.options,
+    substituters: "",
+    "use-registries": "false",
+    "accept-flake-config": "false",
+  };
   const lent =
     settings.sandboxPaths.length > 0 ? ["--option", "sandbox-paths", settings.sandboxPaths.join(" ")] : [];
   const { pure, env } = document.evaluation;
@@ -52,6 +59,7 @@ export function siteCommands(
     ...["nix", "--extra-experimental-features", "nix-command flakes", subcommand],
     ...["--offline", "--store", settings.storeUri],
     ...Object.entries(options).flatMap(([name, value]) => ["--option", name, value]),
+    ...quiet,
     ...(pure ? [] : IMPURE),
     ...["--no-update-lock-file", ...more],
   ];

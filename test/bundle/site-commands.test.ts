@@ -72,12 +72,17 @@ describe("siteCommands", () => {
   it("replays the variables that the flake was evaluated with, and no search path", () => {
     const document = sampleDocument();
     document.evaluation = { ...document.evaluation, pure: false, env: [{ name: "A", value: "it's $HOME" }] };
-    const { argv, shell } = siteCommands(document, document.roots[0]!, settings, null)[0]!;
+    const { argv, shell } = siteCommands(document, document.roots[0]!, settings, nothing)[0]!;
     expect(argv.slice(0, 3)).toEqual(["env", "A=it's $HOME", "nix"]);
     expect(argv.join(" ")).toMatch(/ --impure --option nix-path {2}--no-update-lock-file /);
     expect(shell).toContain(`env 'A=it'\\''s $HOME' nix`);
-    const pure = siteCommands(sampleDocument(), document.roots[0]!, settings, null)[0]!;
+    const pure = siteCommands(sampleDocument(), document.roots[0]!, settings, nothing)[0]!;
     expect(pure.argv).not.toContain("--impure");
+  });
+
+  it("takes no settings from the flake, and has nobody asked whether to", () => {
+    const { argv } = siteCommands(sampleDocument(), root({}), settings, nothing)[0]!;
+    expect(argv.join(" ")).toContain("--option accept-flake-config false --log-format raw");
   });
 
   it("escapes an attribute as Nix unescapes it", () => {

@@ -1,6 +1,6 @@
 /** What a flake may do while it evaluates, and what is refused by name; what depends on the environment, and by what names. */
 import { createHash } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { PackReport, RebuildReport } from "../../src/generated/types.js";
@@ -24,7 +24,11 @@ beforeAll(async () => {
   family.commit("top");
   family.nix(["flake", "lock", top()]);
   commitAll(family.path("top"), "Lock");
-  // What nixConfig asks for; a run that obeyed would leave a trace.
+  // What nixConfig asks for, and the packer's user has once accepted: a run that obeyed would leave a trace.
+  const trusted = join(packed.env["HOME"]!, ".local/share/nix");
+  mkdirSync(trusted, { recursive: true });
+  const accepted = { "post-build-hook": { [`${family.dir}/hook`]: true } };
+  writeFileSync(join(trusted, "trusted-settings.json"), JSON.stringify(accepted));
   writeFileSync(join(family.dir, "hook"), `#!/bin/sh\n: > ${family.dir}/hook-ran\n`, { mode: 0o755 });
 });
 afterAll(() => packed.remove());

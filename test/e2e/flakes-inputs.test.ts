@@ -72,6 +72,9 @@ async function layOutInputs(): Promise<void> {
   }
   family.git("tree", "submodule", "add", "-q", family.path("submodule"), "submodule");
   commitAll(family.path("tree"), "Add submodule");
+  family.commit("without-submodule");
+  family.git("without-submodule", "submodule", "add", "-q", family.path("submodule"), "submodule");
+  commitAll(family.path("without-submodule"), "Add submodule");
   family.place("plain");
   const unpacked = family.place("archive");
   archive = execFileSync("tar", ["-C", join(unpacked, ".."), "-czf", "-", "archive"]);
@@ -197,6 +200,14 @@ describe("locks of other versions", () => {
     expect(receipt.verdict).toBe("complete");
     expect((await packed.sh(receipt.roots[0]!.commands[0]!.shell)).code).toBe(0);
   });
+});
+
+it("a tree that lacks its submodules says so where files are missing", async () => {
+  const { json } = await cliJson<PackReport>(["pack", top("without-submodule"), "--release", "1"], {
+    cwd: packed.dir,
+    env: packed.env,
+  });
+  expect(json.findings[0]?.advice).toMatch(/submodules=1/);
 });
 
 /** The derivations that a pack would be of. */

@@ -21,6 +21,7 @@ export interface PackerContext {
 const DROPPED = new RegExp(
   `^(${[
     "(NODE|LD|npm)_.*",
+    "NIX_DATA_HOME",
     "BASH_ENV|BASH_FUNC_.*|BASHOPTS|ENV|IFS|PS4|SHELLOPTS",
     "GIT_(ALTERNATE_OBJECT_DIRECTORIES|COMMON_DIR|CONFIG|CONFIG_(COUNT|KEY_.*|PARAMETERS|VALUE_.*)|DIR|EXEC_PATH)",
     "GIT_(GRAFT_FILE|IMPLICIT_WORK_TREE|INDEX_FILE|INTERNAL_SUPER_PREFIX|NAMESPACE|NO_REPLACE_OBJECTS)",
@@ -53,7 +54,13 @@ export async function packerNix(
     value === undefined || DROPPED.test(name) ? [] : [[name, value]],
   );
   const given = Object.fromEntries(entries);
-  const env = { ...given, LC_ALL: "C.UTF-8", ...(store === undefined ? {} : storeVariable(store, given)) };
+  const env = {
+    ...given,
+    // There Nix keeps which settings of a flake (nixConfig) its user has once accepted.
+    XDG_DATA_HOME: "/var/empty",
+    LC_ALL: "C.UTF-8",
+    ...(store === undefined ? {} : storeVariable(store, given)),
+  };
   const binDir = await findNix(context.env["PATH"]);
   const options = {
     ...(await buildUsersOption()),

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { AirgapError, type Finding, fail } from "../../errors.js";
 import type { Flake, Input, ProjectFile } from "../../generated/types.js";
 import { run } from "../../host/exec.js";
+import { exists } from "../../host/files.js";
 import * as nix from "../../host/nix/index.js";
 import { isStaleLock } from "../../host/nix/words.js";
 import { type LockedInput, parseFlakeLock, resolveFlakeLock } from "../../nix/flake-lock.js";
@@ -26,6 +27,8 @@ export interface TopFlake {
   readonly tags: readonly string[];
   /** What its flake.nix asks of Nix's settings: never in effect, in no run of ours. */
   readonly nixConfig: Readonly<Record<string, unknown>>;
+  /** Whether its repository has submodules, and its tree lacks them. */
+  readonly missesSubmodules: boolean;
   /** Why it cannot be packed, if so. */
   readonly findings: readonly Finding[];
 }
@@ -56,7 +59,9 @@ export async function readFlake(
   if (locked.type === "git" && locked.rev === undefined)
     findings.push({ code: "TREE_DIRTY", subject: named });
   const dir = locked.dir ?? "";
-  const tree = join(realStoreDir, metadata.path.slice("/nix/store/".length), dir);
+  const top = join(realStoreDir, metadata.path.slice("/nix/store/".length));
+  const tree = join(top, dir);
+  const hasSubmodules = locked.submodules ?? false;
   const lock = await readOptional(join(tree, "flake.lock"));
   const inputs = lock === null ? [] : resolveFlakeLock(parseFlakeLock(lock));
   for (const input of inputs) {
@@ -79,11 +84,12 @@ export async function readFlake(
       rev: locked.rev ?? null,
       revCount: locked.revCount ?? null,
       storePath: metadata.path,
-      submodules: locked.submodules ?? false,
+      submodules: hasSubmodules,
       url: local === null ? withoutPasswords(metadata.url) : null,
     },
     inputs,
     nixConfig: words?.nixConfig ?? {},
+    missesSubmodules: !hasSubmodules && (await exists(join(top, ".gitmodules"))),
     lockApprovals: await readSideApprovals(join(tree, "flake.lock")),
     project: projectBytes === null ? {} : parseProjectFile(projectBytes),
     folder: local ?? locked.repo ?? locked.url?.split("?")[0] ?? "",

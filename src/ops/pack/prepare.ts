@@ -16,6 +16,7 @@ import { forScratch } from "../../host/nix/scratch.js";
 import type { Variable } from "../../nix/environment.js";
 import { formatHex, formatSri, hashOf } from "../../nix/hash.js";
 import { minimumNix } from "../../nix/minimum-nix.js";
+import { withoutPasswords } from "../../nix/url.js";
 import { formatTime, timeOf } from "../../time.js";
 import type { Context } from "../context.js";
 import { checkLockApprovals } from "../lock-approval.js";
@@ -94,7 +95,7 @@ export async function preparePack(
   const evaluated = await step("evaluate", () =>
     evaluateRoots(evaluating, { ref: installables.ref, attrs }, { system, variables }),
   );
-  findings.push(...evaluated.findings);
+  findings.push(...withSubmodules(evaluated.findings, top));
   const asked = await readDerivations(
     evaluated.roots.map((root) => root.drvPath),
     realStoreDir,
@@ -122,12 +123,11 @@ export async function preparePack(
       await requireRoomToFetch(nixContext, targets, realStoreDir);
       return makeReal(nixContext, targets, derivations, progress);
     });
-  findings.push(
-    ...(await build(
-      "build roots",
-      evaluated.roots.map((root) => root.drvPath),
-    )),
+  const rootsBuilt = await build(
+    "build roots",
+    evaluated.roots.map((root) => root.drvPath),
   );
+  findings.push(...withSubmodules(rootsBuilt, top));
   if (findings.length > 0) return { findings };
 
   const evaluation = await step("evaluate as a site will", async () =>
@@ -201,6 +201,14 @@ export async function preparePack(
     nixContext,
     level: options.compressionLevel ?? DEFAULT_COMPRESSION_LEVEL,
   };
+}
+
+/** What fails for want of files may want those of submodules, which Nix fetches only when it is told to. */
+function withSubmodules(findings: readonly Finding[], { ref, missesSubmodules }: TopFlake): Finding[] {
+  if (!missesSubmodules) return [...findings];
+  const hint = `The repository has submodules, and they are not in the tree that Nix sees. If it is files of theirs that are missing, pack it as git+URL?submodules=1, instead of ${withoutPasswords(ref)}.`;
+  const mayWantFiles = new Set<Finding["code"]>(["EVALUATION_FAILED", "BUILD_FAILED"]);
+  return findings.map((finding) => (mayWantFiles.has(finding.code) ? { ...finding, hint } : finding));
 }
 
 /** In the trees that travel: the top flake's, and those of inputs that have one of their own. */
