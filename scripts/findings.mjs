@@ -13,6 +13,7 @@ export function findingsPage(codes) {
     [1, "they differ"],
     [2, "usage"],
     [20, "Nix"],
+    [21, "transport"],
     [22, "disk or permission"],
     [130, "interrupted"],
   ];

@@ -32,7 +32,7 @@ export interface CodeInfo {
 }
 
 const code = (exit: ExitCode, explain: string, advice: string): CodeInfo => ({ exit, explain, advice });
-const { usage, malformed, integrity, trust, incomplete, nix, disk, interrupted, differ } = EXIT;
+const { usage, malformed, integrity, trust, incomplete, nix, transport, disk, interrupted, differ } = EXIT;
 
 /** For what happens to a copy. */
 const COPY_AGAIN =
@@ -497,6 +497,23 @@ export const CODES = {
     incomplete,
     "entries are missing at the end of the audit log",
     "The site's state remembers more than there is: find out who or what cut the log, and bring it back from a backup.",
+  ),
+
+  // serve, and bundles that come from one
+  LISTEN_FAILED: code(
+    transport,
+    "the server cannot listen there",
+    "Give --listen another address of this machine, or another port; port 0 takes one that is free.",
+  ),
+  SERVER_UNREACHABLE: code(
+    transport,
+    "the server gives no answer, or not all of it",
+    "See whether `nix-airgap serve` runs there: open URL/health. Then run the command again.",
+  ),
+  SERVER_ANSWER: code(
+    transport,
+    "the server answers otherwise than `nix-airgap serve` does",
+    "Give the URL that `nix-airgap serve` prints; what stands between must pass its answers on as they are. Open URL/health.",
   ),
 
   // host and operations

@@ -16,6 +16,7 @@ import { formatHex, hashOf } from "../nix/hash.js";
 import { parseStrictJson } from "../strict-json.js";
 import { bundleSubject, checkApprovals, keyHashOf } from "../trust/approval.js";
 import { saysSigner } from "../trust/statement.js";
+import { type BundleSource, withBundle } from "./bundle-source.js";
 import type { Context } from "./context.js";
 import { reportedFindings } from "./reports.js";
 
@@ -33,24 +34,43 @@ const MAX_TREE_DEPTH = 100;
 /** Paths and references that are followed for the sizes of closures: 3 s. */
 const MAX_FOLLOWED = 4_000_000;
 
-/** @throws AirgapError BUNDLE_NOT_FOUND, DISK. All else that is wrong is in `problems`. */
-export async function inspect(
+/**
+ * Of the URL of a `serve`, document and approvals are all that is fetched.
+ *
+ * @throws AirgapError BUNDLE_NOT_FOUND, DISK; of a URL what `withBundle` throws. All else that is wrong is in `problems`.
+ */
+export function inspect(
   bundlePath: string,
   options: InspectOptions,
-  context: Pick<Context, "signal">,
+  context: Context,
 ): Promise<InspectReport> {
-  const { medium, findings } = await openMedium(bundlePath, { allowExtra: true });
+  return withBundle(bundlePath, context, (source) => inspectSource(source, options, context));
+}
+
+async function inspectSource(
+  source: BundleSource,
+  options: InspectOptions,
+  context: Context,
+): Promise<InspectReport> {
+  const { medium, findings } = await openMedium(source.path, { allowExtra: true });
   const problems: Finding[] = [...findings];
   const bytes = await attempt(problems, () => medium.read(DOCUMENT_NAME, MAX_DOCUMENT_SIZE));
   const document = bytes === null ? null : readLoosely(bytes, problems);
   const sha256 = bytes === null ? null : formatHex(hashOf("sha256", bytes));
-  if (context.signal.aborted) fail("INTERRUPTED", { subject: bundlePath });
+  if (context.signal.aborted) fail("INTERRUPTED", { subject: source.path });
   const sizes = [...medium.files.values()].map(({ size }) => size);
+  const { files, bytes: total } =
+    source.url === null ? { files: sizes.length, bytes: sum(sizes) } : source.totals;
   return {
     format: "nix-airgap-inspect",
     exit: document === null ? exitOf(problems) : EXIT.yes,
     verified: false,
-    medium: { path: medium.path, kind: medium.kind, files: sizes.length, bytes: sum(sizes) },
+    medium: {
+      path: source.url ?? medium.path,
+      kind: medium.kind,
+      files,
+      bytes: Math.min(total, Number.MAX_SAFE_INTEGER),
+    },
     sha256,
     document: document === null ? null : describe(document, options, problems),
     approvals: await listApprovals(medium, problems),

@@ -22,6 +22,7 @@ import { isAboutSandbox, keptBuildFolder } from "../host/nix/words.js";
 import { makeRunDir } from "../host/run-dir.js";
 import { realPath } from "../host/store.js";
 import { formatTime } from "../time.js";
+import { type BundleSource, withBundle } from "./bundle-source.js";
 import { checkOnDisk, hashOnDisk, totalsOf } from "./check-disk.js";
 import type { Context } from "./context.js";
 import { gateTo } from "./gate-paths.js";
@@ -119,7 +120,10 @@ class Run {
     const startedAt = this.#now();
     const tempDir = await makeRunDir("rebuild", this.#context.tmpDir);
     try {
-      return this.#report(startedAt, await this.#rebuild(tempDir));
+      const ended = await withBundle(this.#bundlePath, this.#context, (source) =>
+        this.#rebuild(source, tempDir),
+      );
+      return this.#report(startedAt, ended);
     } catch (error) {
       if (!(error instanceof AirgapError) || error.exit === EXIT.usage) throw error;
       return this.#report(startedAt, outcome("failed", [{ ...error.details, code: error.code }]));
@@ -144,10 +148,10 @@ class Run {
     return recorded(report, trust.site.place, happening, this.#context);
   }
 
-  async #rebuild(tempDir: string): Promise<Outcome> {
+  async #rebuild(source: BundleSource, tempDir: string): Promise<Outcome> {
     const { trust, dryRun, scratch: scratchDir } = this.#options;
     const { report, bundle } = await verifyToBundle(
-      this.#bundlePath,
+      source,
       { trust, documentOnly: false, allowExtra: false },
       this.#context,
     );

@@ -29,11 +29,11 @@ export function verifyFindings({ findings }: VerifyReport): ReportedFinding[] {
   }));
 }
 
-export function reportedBundle({ medium, document, documentSha256 }: VerifiedBundle): ReportedBundle {
+export function reportedBundle({ url, medium, document, documentSha256 }: VerifiedBundle): ReportedBundle {
   const { product, release, sequence, systems, tier } = document;
   return {
     kind: medium.kind,
-    path: medium.path,
+    path: url ?? medium.path,
     product,
     release,
     sequence,

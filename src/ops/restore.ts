@@ -35,6 +35,7 @@ import { realPath, resolveStore, type TargetStore } from "../host/store.js";
 import { withStoreLock } from "../host/store-lock.js";
 import type { SecretKey } from "../nix/signature.js";
 import { formatTime } from "../time.js";
+import { type BundleSource, withBundle } from "./bundle-source.js";
 import { checkOnDisk, checkRecords, DiskCheck, totalsOf } from "./check-disk.js";
 import type { Context } from "./context.js";
 import { gateTo } from "./gate-paths.js";
@@ -130,7 +131,10 @@ class Run {
     const startedAt = this.#now();
     const tempDir = await makeRunDir("restore", this.#context.tmpDir);
     try {
-      return this.#receipt(startedAt, await this.#restore(tempDir));
+      const ended = await withBundle(this.#bundlePath, this.#context, (source) =>
+        this.#restore(source, tempDir),
+      );
+      return this.#receipt(startedAt, ended);
     } catch (error) {
       if (!(error instanceof AirgapError) || error.exit === EXIT.usage) throw error;
       return this.#receipt(startedAt, outcome("failed", [{ ...error.details, code: error.code }]));
@@ -160,11 +164,11 @@ class Run {
     };
   }
 
-  async #restore(tempDir: string): Promise<Outcome> {
+  async #restore(source: BundleSource, tempDir: string): Promise<Outcome> {
     const { trust, dryRun, outLink } = this.#options;
     const { signal, report, env } = this.#context;
     const { report: verification, bundle } = await verifyToBundle(
-      this.#bundlePath,
+      source,
       { trust, documentOnly: false, allowExtra: false },
       this.#context,
     );

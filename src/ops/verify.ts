@@ -24,6 +24,7 @@ import type { FileJob } from "../host/jobs.js";
 import { WorkerPool } from "../host/pool.js";
 import { formatHex, hashOf } from "../nix/hash.js";
 import type { PublicKey } from "../nix/signature.js";
+import { type BundleSource, withBundle } from "./bundle-source.js";
 import type { Context } from "./context.js";
 import { auditBundle, codesOf, record } from "./record.js";
 import { BlobReading } from "./verify/blobs.js";
@@ -50,16 +51,18 @@ export interface VerifyOutcome {
 }
 
 /**
- * All findings as data; nothing is written.
+ * All findings as data; nothing is written. `bundlePath`: or the URL of a `serve`.
  *
- * @throws AirgapError BUNDLE_NOT_FOUND; DISK where the medium fails or changes meanwhile; INTERRUPTED.
+ * @throws AirgapError BUNDLE_NOT_FOUND; DISK where the medium fails or changes meanwhile; INTERRUPTED; of a URL what `withBundle` throws
  */
 export async function verify(
   bundlePath: string,
   options: VerifyOptions,
   context: Context,
 ): Promise<VerifyReport> {
-  const { report } = await verifyToBundle(bundlePath, options, context);
+  const { report } = await withBundle(bundlePath, context, (source) =>
+    verifyToBundle(source, options, context),
+  );
   const { trust } = options;
   return trust.by === "policy" ? recordVerification(report, trust, context) : report;
 }
@@ -84,27 +87,28 @@ async function recordVerification(
   }
 }
 
-/** As `verify`, with the bundle for those who go on with it. */
+/** As `verify`, with the bundle for those who go on with it. `bundle`: a path, or what `withBundle` gives. */
 export async function verifyToBundle(
-  bundlePath: string,
+  bundle: string | BundleSource,
   options: VerifyOptions,
   context: Context,
 ): Promise<VerifyOutcome> {
   const pool = new WorkerPool(context);
   try {
-    return await verifySteps(bundlePath, options, context, pool);
+    const source = typeof bundle === "string" ? { url: null, path: bundle } : bundle;
+    return await verifySteps(source, options, context, pool);
   } finally {
     await pool.close();
   }
 }
 
 async function verifySteps(
-  bundlePath: string,
+  source: BundleSource,
   options: VerifyOptions,
   context: Context,
   pool: WorkerPool,
 ): Promise<VerifyOutcome> {
-  const log = new VerifyLog(bundlePath);
+  const log = new VerifyLog(source.url ?? source.path);
   const verdict = options.documentOnly
     ? "document-only"
     : options.trust.by === "nobody"
@@ -117,10 +121,7 @@ async function verifySteps(
     return refused();
   }
 
-  const { medium, findings } = await openMedium(bundlePath, options);
-  log.bundle.kind = medium.kind;
-  log.find("V1", findings);
-  log.done("V1", medium.files.size);
+  let medium = await open(log, source, options);
   // Threads are ready when the document has been read.
   if (!options.documentOnly && medium.files.size > MANY_FILES) pool.start();
 
@@ -137,6 +138,12 @@ async function verifySteps(
   bind(log, trust, document);
   if (log.failed("V2")) return refused();
   checkSite(log, trust, document, context);
+  if (source.url !== null) {
+    // What this site will not take is not fetched.
+    if (log.failed("V4")) return refused();
+    await source.complete({ document, documentBytes, approvalFiles }, options.documentOnly);
+    medium = await open(log, source, options);
+  }
 
   // Threads read while this one does what takes no reading.
   const { documentOnly } = options;
@@ -163,6 +170,7 @@ async function verifySteps(
 
   const report = log.report(verdict);
   const verified = VerifiedBundle.of(report, {
+    url: source.url,
     medium,
     document,
     documentSha256,
@@ -172,6 +180,15 @@ async function verifySteps(
     prebuilt: blobs.prebuilt,
   });
   return { report, bundle: verified };
+}
+
+/** V1. */
+async function open(log: VerifyLog, { path }: BundleSource, options: VerifyOptions): Promise<Medium> {
+  const { medium, findings } = await openMedium(path, options);
+  log.bundle.kind = medium.kind;
+  log.find("V1", findings);
+  log.done("V1", medium.files.size);
+  return medium;
 }
 
 /** Hex; null, with a finding, where there is no document that may be read. A stranger's is not held in memory. */

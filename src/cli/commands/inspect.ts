@@ -1,6 +1,5 @@
-import { resolve } from "node:path";
 import { command } from "../command.js";
-import { BUNDLE } from "./shared.js";
+import { BUNDLE, bundleAt } from "./shared.js";
 
 export const inspectCommand = command({
   name: "inspect",
@@ -19,7 +18,7 @@ export const inspectCommand = command({
   async run({ positionals: [bundle = ""], options: { tree, sizes } }, { context }) {
     const { inspect } = await import("../../ops/inspect.js");
     const { renderInspect } = await import("../render/inspect.js");
-    const report = await inspect(resolve(context.cwd, bundle), { tree, sizes }, context);
+    const report = await inspect(bundleAt(bundle, context.cwd), { tree, sizes }, context);
     return { report, render: (view) => renderInspect(report, view) };
   },
 });

@@ -1,7 +1,6 @@
-import { resolve } from "node:path";
 import { command, given } from "../command.js";
 import { readTrust, trustOptions } from "../trust.js";
-import { BUNDLE, sandboxPathOption } from "./shared.js";
+import { BUNDLE, bundleAt, sandboxPathOption } from "./shared.js";
 
 export const rebuildCommand = command({
   name: "rebuild",
@@ -43,7 +42,7 @@ export const rebuildCommand = command({
     const { rebuild } = await import("../../ops/rebuild.js");
     const { renderRebuild } = await import("../render/rebuild.js");
     const report = await rebuild(
-      resolve(context.cwd, bundle),
+      bundleAt(bundle, context.cwd),
       {
         trust,
         ...given("from", options.from),

@@ -1,13 +1,12 @@
-import { resolve } from "node:path";
 import { command, given } from "../command.js";
 import { readTrust, trustOptions } from "../trust.js";
-import { BUNDLE, storeOption } from "./shared.js";
+import { BUNDLE, bundleAt, storeOption } from "./shared.js";
 
 export const restoreCommand = command({
   name: "restore",
   summary: "Verify a bundle, and import it into a Nix store",
   description:
-    "Verifies all of a bundle first, and imports nothing unless it holds. Then hands it to Nix with signatures on, reads every path back from disk, sets GC roots, and prints the command that builds, runs or enters each root offline. Opens no network socket. After an interruption run it again: it completes.",
+    "Verifies all of a bundle first, and imports nothing unless it holds. Then hands it to Nix with signatures on, reads every path back from disk, sets GC roots, and prints the command that builds, runs or enters each root offline. Opens no network socket, but for a BUNDLE that is the URL of a serve: that is fetched into a temporary folder first, and trusted in nothing. After an interruption run it again: it completes.",
   positional: BUNDLE,
   options: {
     ...trustOptions,
@@ -27,6 +26,10 @@ export const restoreCommand = command({
       command: "nix-airgap restore acme-pump-1.4.0.tar --public-key acme-release-1.pub",
     },
     {
+      what: "From a server of the site, by this machine's own policy",
+      command: "nix-airgap restore http://cache.site:8484/",
+    },
+    {
       what: "Into a folder, with a receipt",
       command: "nix-airgap restore bundle.tar --public-key pump.pub --store /srv/pump --receipt receipt.json",
     },
@@ -37,7 +40,7 @@ export const restoreCommand = command({
     const { restore } = await import("../../ops/restore.js");
     const { renderRestore } = await import("../render/restore.js");
     const report = await restore(
-      resolve(context.cwd, bundle),
+      bundleAt(bundle, context.cwd),
       {
         trust,
         ...given("store", options.store),

@@ -6,6 +6,7 @@ import { command, given, type OptionValues, type Session, UsageError } from "../
 import { readPublicKeys, readSigningKey } from "../keys.js";
 import { signerOption } from "../signer.js";
 import { placeOf, placeOptions, readGivenPolicy } from "../trust.js";
+import { signedAt } from "./shared.js";
 
 const options = {
   role: { kind: "text", describe: "R  in which you sign" },
@@ -78,6 +79,7 @@ export const signCommand = command({
   ],
   async run({ positionals: [what = ""], options }, session) {
     const { context } = session;
+    const place = signedAt(what, context.cwd);
     const policy = await readGivenPolicy(options.policy, context.cwd);
     const means = await readMeans(options, policy, session);
     const { parseSigner } = await import("../signer.js");
@@ -97,7 +99,7 @@ export const signCommand = command({
       confirm: async (summary) =>
         options.yes || session.ask((view) => renderSummary(summary, view), "Sign this? Answer yes:"),
     };
-    const report = await sign(resolve(context.cwd, what), request, context);
+    const report = await sign(place, request, context);
     return { report, render: (view) => renderSign(report, view) };
   },
 });

@@ -3,7 +3,7 @@ import { command, given, UsageError } from "../command.js";
 import { readSigningKey } from "../keys.js";
 import { parseSigner, signerOption } from "../signer.js";
 import { needsWords, readGivenPolicy } from "../trust.js";
-import { BUNDLE } from "./shared.js";
+import { BUNDLE, signedAt } from "./shared.js";
 
 const NAME = "trust authorize-rollback";
 
@@ -56,7 +56,7 @@ export const trustAuthorizeRollbackCommand = command({
     const { renderRollback } = await import("../render/trust.js");
     const signer = options.signer === undefined ? undefined : parseSigner(options.signer, NAME);
     const report = await authorizeRollback(
-      resolve(context.cwd, bundle),
+      signedAt(bundle, context.cwd),
       {
         reason,
         fromSequence: from,

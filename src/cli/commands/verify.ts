@@ -1,8 +1,7 @@
-import { resolve } from "node:path";
 import type { Trust } from "../../ops/verify/trust.js";
 import { type Answer, command, type Session, UsageError } from "../command.js";
 import { readTrust, trustOptions } from "../trust.js";
-import { BUNDLE } from "./shared.js";
+import { BUNDLE, bundleAt } from "./shared.js";
 
 /** Of a lock nothing is to be checked but who approved it. */
 async function verifyApprovedLock(
@@ -51,7 +50,7 @@ export const verifyCommand = command({
     if (integrityOnly && (options["public-key"].length > 0 || options.policy !== undefined)) {
       throw new UsageError("--public-key or --policy, and --integrity-only, exclude each other", "verify");
     }
-    const path = resolve(context.cwd, bundle);
+    const path = bundleAt(bundle, context.cwd);
     const { isLock } = await import("../../ops/sign/subject.js");
     if (!integrityOnly && (await isLock(path))) return verifyApprovedLock(path, options, session);
     const withoutState = options["no-state"];

@@ -5,6 +5,8 @@ import type { Derivation } from "../../nix/derivation.js";
 import type { CheckedApproval } from "../../trust/approval.js";
 
 export interface VerifiedContents {
+  /** Of the server that it was fetched from; null for what was here. */
+  readonly url: string | null;
   /** Of the time of verification: who reads from it later must hash again what is read. */
   readonly medium: Medium;
   readonly document: BundleDocument;
@@ -33,6 +35,10 @@ export class VerifiedBundle {
       ({ step, state }) => state === "passed" || (step === "V4" && state === "not-run"),
     );
     return report.verdict === "verified" && complete ? new VerifiedBundle(contents) : null;
+  }
+
+  get url(): string | null {
+    return this.#contents.url;
   }
 
   get medium(): Medium {

@@ -20,6 +20,7 @@ import { narReading } from "./nar-reading.js";
 import { narinfo } from "./narinfo.js";
 import { policies } from "./policy.js";
 import { project } from "./project-file.js";
+import { servedFiles } from "./served-files.js";
 import { siteState } from "./site-state.js";
 import { ssh } from "./ssh.js";
 import { statements } from "./statement.js";
@@ -48,5 +49,6 @@ export const targets: readonly Target[] = [
   policies,
   siteState,
   auditEntry,
+  servedFiles,
   ssh,
 ];
