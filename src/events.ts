@@ -24,6 +24,8 @@ export type Event =
   /** Something the reader should know, though it is no error. */
   | { readonly type: "note"; readonly text: string }
   /** A line that a builder, or Nix, printed. */
-  | { readonly type: "nix.log"; readonly line: string };
+  | { readonly type: "nix.log"; readonly line: string }
+  /** A request that a server answered, as a line of its access log. */
+  | { readonly type: "request.answered"; readonly line: string };
 
 export type Report = (event: Event) => void;

@@ -25,6 +25,7 @@ export type {
   ReleaseChangeReport,
   ReleasesReport,
   RestoreReceipt,
+  ServeReport,
   SignReport,
   Statement,
   VerifyReport,
@@ -47,6 +48,7 @@ export { type ListOptions, listReleases } from "./ops/releases/list.js";
 export { type RemoveOptions, removeOneRelease } from "./ops/releases/remove.js";
 export { type UseOptions, useRelease } from "./ops/releases/use.js";
 export { type RestoreOptions, restore } from "./ops/restore.js";
+export { type ServeOptions, serve } from "./ops/serve.js";
 export { type SignOptions, sign } from "./ops/sign.js";
 export { openSite, readPolicy, type Site, type SitePlace } from "./ops/site.js";
 export { authorizeRollback, type RollbackOptions } from "./ops/trust/authorize-rollback.js";

@@ -9,7 +9,7 @@ import { formatNarInfo, type NarInfo } from "../nix/narinfo.js";
 import { blobName, CACHE_INFO_NAME, KEEP_NAMES, narinfoName, ROOTS_NAME, VERIFY_NAME } from "./layout.js";
 import { verifyMd } from "./verify-md.js";
 
-const CACHE_INFO = "StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 50\n";
+export const CACHE_INFO = "StoreDir: /nix/store\nWantMassQuery: 1\nPriority: 50\n";
 
 /** By name. For a document that passed V3 nothing is thrown. */
 export function cacheView(document: BundleDocument): Map<string, Buffer> {

@@ -93,7 +93,7 @@ export function isUrlSafe(dir: string): boolean {
 }
 
 /** Content-addressed paths need no signature: their name says what they hold. */
-function signed(narInfo: NarInfo, key: SecretKey): NarInfo {
+export function signed(narInfo: NarInfo, key: SecretKey): NarInfo {
   if (narInfo.ca !== undefined) return narInfo;
   return { ...narInfo, signatures: [...narInfo.signatures, signFingerprint(fingerprint(narInfo), key)] };
 }

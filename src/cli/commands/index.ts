@@ -11,6 +11,7 @@ import { releasesListCommand } from "./releases-list.js";
 import { releasesRemoveCommand } from "./releases-remove.js";
 import { releasesUseCommand } from "./releases-use.js";
 import { restoreCommand } from "./restore.js";
+import { serveCommand } from "./serve.js";
 import { signCommand } from "./sign.js";
 import { trustAuthorizeRollbackCommand } from "./trust-authorize-rollback.js";
 import { trustImportKeyCommand } from "./trust-import-key.js";
@@ -34,6 +35,7 @@ export const COMMANDS: readonly Command[] = [
   releasesListCommand,
   releasesUseCommand,
   releasesRemoveCommand,
+  serveCommand,
   trustNewCommand,
   trustInitCommand,
   trustShowCommand,

@@ -50,6 +50,7 @@ export async function showProgress(options: ProgressOptions): Promise<ShownProgr
     const ended = state.find((phase) => event.type === "phase.finished" && phase.phase === event.phase);
     state = fold(state, event, time());
     if (event.type === "note") painter.say(visible(`note: ${event.text}`));
+    else if (event.type === "request.answered") painter.say(visible(event.line));
     else if (event.type === "nix.log") {
       if (verbose) painter.say(visible(event.line));
     } else if (event.type === "phase.started") painter.started(visible(event.phase));
