@@ -2,6 +2,8 @@
 import { readdirSync } from "node:fs";
 import { basename, join } from "node:path";
 import { chunkArguments } from "../../src/host/nix/invoke.js";
+import { loadServer } from "../support/load.js";
+import { startServe } from "../support/serve-process.js";
 import type { FlakeName } from "./flakes.js";
 import { type Goal, peakResult, type Result, timeResult } from "./result.js";
 import { scale } from "./scale.js";
@@ -14,7 +16,7 @@ export type Part = (bench: Workbench) => Promise<Result[]>;
  * In the order in which they run. How time and memory grow with the number of a document's paths is measured without
  * Nix, and joins them here.
  */
-export const PARTS: Readonly<Record<string, Part>> = { verify, memory, pack, restore, help, scale };
+export const PARTS: Readonly<Record<string, Part>> = { verify, memory, pack, restore, serve, help, scale };
 
 /** The small one first: it makes thousands of files, which the removal of others slows down. */
 const CACHES = ["small", "large"] as const;
@@ -25,6 +27,8 @@ const PACK_GOAL = 1.15;
 const RESTORE_GOAL = { directory: 1.5, tar: 1.6 };
 /** Of documents with many paths; else whatever the size of a NAR. */
 const MEMORY_GOAL_MB = { small: 500, large: 200, huge: 200 };
+/** No more than verification takes, whatever so many clients fetch for so long. */
+const SERVE_LOAD = { clients: 200, seconds: 30 };
 const HELP_GOAL_SECONDS = 0.2;
 /** Memory differs little from run to run. */
 const MEMORY_RUNS = 3;
@@ -155,6 +159,42 @@ function nixRestore(bench: Workbench, { directory, document }: Bundle, store: st
       bench.nix("copy", "--derivation", ...ends, ...trust, ...paths),
     ),
   ];
+}
+
+/** Every answer is compared with its hash: one that is wrong, or does not come, ends the run. */
+async function serve(bench: Workbench): Promise<Result[]> {
+  const { clients } = SERVE_LOAD;
+  const seconds = SERVE_LOAD.seconds * Math.min(1, bench.options.scale);
+  const results: Result[] = [];
+  for (const [flake, form] of [
+    ["small", "directory"],
+    ["large", "tar"],
+  ] as const) {
+    const bundle = await bench.bundle(flake);
+    const accessLog = bench.scratch("access");
+    const server = await startServe(
+      [bundle[form], "--public-key", bench.publicKey, "--access-log", accessLog],
+      {
+        node: bench.options.node,
+        env: bench.environment(),
+      },
+    );
+    const wanted = bundle.document.paths.flatMap(({ blob, storePath }) => [
+      { path: `/blobs/sha256/${blob}`, sha256: blob },
+      { path: `/${basename(storePath).split("-")[0]}.narinfo`, sha256: null },
+    ]);
+    const load = await loadServer(server.url, wanted, { clients, seconds });
+    const peak = server.peak() * 1024;
+    const { json } = await server.stop();
+    if (load.errors.length > 0 || json.answers.broken > 0) {
+      throw new Error(`serve: ${json.answers.broken} broken answers; ${load.errors.slice(0, 5).join("; ")}`);
+    }
+    const rate = `${Math.round(load.requests / seconds)} requests/s, ${Math.round(load.bytes / seconds / 1e6)} MB/s`;
+    bench.options.say(`serve, ${form}, ${bundle.about}: ${rate}`);
+    const what = `memory of serve, ${clients} clients for ${seconds} s, ${form}, ${bundle.about}`;
+    results.push(peakResult(`serve-${flake}-${form}`, what, [peak], MEMORY_GOAL_MB[flake]));
+  }
+  return results;
 }
 
 async function help(bench: Workbench): Promise<Result[]> {

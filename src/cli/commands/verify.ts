@@ -20,7 +20,7 @@ export const verifyCommand = command({
   name: "verify",
   summary: "Check a bundle: who approved it, and that nothing changed; or who approved a flake.lock",
   description:
-    "Checks signatures, document, closure, names and every byte of a bundle, a directory or a .tar, in the steps V1 to V11 of docs/format.md; of a flake.lock, the approvals beside it. Needs no Nix, and writes nothing. Reports all findings, not the first. Exit 0 if it holds, 12 if no trusted key approved it, 10 if it is malformed, 11 if something changed, 13 if something is missing.",
+    "Checks signatures, document, closure, names and every byte of a bundle, a directory, a .tar or the URL of a serve, in the steps V1 to V11 of docs/format.md; of a flake.lock, the approvals beside it. Needs no Nix, and writes nothing but, of a URL, a temporary folder. Reports all findings, not the first. Exit 0 if it holds, 12 if no trusted key approved it, 10 if it is malformed, 11 if something changed, 13 if something is missing.",
   positional: BUNDLE,
   options: {
     ...trustOptions,
