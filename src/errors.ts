@@ -530,7 +530,7 @@ export const CODES = {
   ),
   NIX_TOO_OLD: code(
     nix,
-    "the Nix here is older than this flake needs",
+    "the Nix here is older than is needed",
     "Install the Nix that is named, or a newer one; nothing was changed.",
   ),
   NIX_UNSAFE: code(

@@ -28,6 +28,22 @@ export function parseNixVersion(text: string): NixVersion | null {
   };
 }
 
+/** The oldest whose flakes are those of today. */
+export const OLDEST_NIX = "2.8.0";
+/** All tests run on it, on 2.26.3 and on the oldest. */
+export const NEWEST_TESTED_NIX = "2.34.8";
+
+/** What this program knows of a version. Of a newer line than the newest tested, of a pre-release or of Lix it knows nothing. */
+export function standingOf(text: string): "known" | "too old" | "unknown" {
+  const version = parseNixVersion(text);
+  if (version === null) return "unknown";
+  if (compareNixVersions(version, parseNixVersion(OLDEST_NIX)!) < 0) return "too old";
+  const newest = parseNixVersion(NEWEST_TESTED_NIX)!;
+  const isNewerLine =
+    version.major > newest.major || (version.major === newest.major && version.minor > newest.minor);
+  return isNewerLine ? "unknown" : "known";
+}
+
 /** Negative where `a` is the earlier release. */
 export function compareNixVersions(a: NixVersion, b: NixVersion): number {
   return a.major - b.major || a.minor - b.minor || a.patch - b.patch;

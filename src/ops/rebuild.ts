@@ -14,7 +14,7 @@ import { compareListings, listPath, type TreeDifference } from "../host/disk-nar
 import { makeTempDir, moveTree, removeTree, requireSpace, withDiskErrors } from "../host/files.js";
 import type { Gate } from "../host/gate.js";
 import { listBlob } from "../host/nar-listing.js";
-import { type NixContext, type NixLogEvent, realise, version } from "../host/nix/index.js";
+import { type NixContext, type NixLogEvent, realise, usableVersion } from "../host/nix/index.js";
 import { effectiveSettings } from "../host/nix/machine.js";
 import { forScratch } from "../host/nix/scratch.js";
 import { parseSandboxPaths, siteNix } from "../host/nix/site.js";
@@ -208,7 +208,7 @@ class Run {
     const nix = await forScratch(
       await siteNix({ dir: join(tempDir, "nix"), path: env["PATH"], signal, report }),
     );
-    this.#nixVersion = await version(nix);
+    this.#nixVersion = await usableVersion(nix);
     if (this.#sandboxPaths.length === 0) {
       this.#lentByNix = (await effectiveSettings(nix)).sandboxPaths ?? [];
     }

@@ -25,7 +25,7 @@ import {
 import type { Gate } from "../host/gate.js";
 import { makeRoots, type PendingRoots, parseRootName } from "../host/gc-roots.js";
 import { makeIndirectRoots } from "../host/indirect-roots.js";
-import { invalidPaths, type NixContext, version } from "../host/nix/index.js";
+import { invalidPaths, type NixContext, usableVersion } from "../host/nix/index.js";
 import { parseSandboxPaths, siteNix } from "../host/nix/site.js";
 import { checkOutLinks, writeOutLinks } from "../host/out-links.js";
 import { programsIn } from "../host/programs.js";
@@ -179,7 +179,7 @@ class Run {
     }
     this.#bundle = bundle;
     const nix = await siteNix({ dir: join(tempDir, "nix"), path: env["PATH"], signal, report });
-    this.#nixVersion = await version(nix);
+    this.#nixVersion = await usableVersion(nix);
     const tooOld = checkMinimumNix(bundle.document, this.#nixVersion);
     if (tooOld.length > 0) return outcome("refused", tooOld);
     const links = this.#links(bundle);

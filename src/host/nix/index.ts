@@ -5,6 +5,7 @@
 import { fail } from "../../errors.js";
 import { IMPURE } from "../../nix/environment.js";
 import { formatFragment } from "../../nix/flake-fragment.js";
+import { NEWEST_TESTED_NIX, OLDEST_NIX, standingOf } from "../../nix/version.js";
 import type { ProcessIo } from "../process-io.js";
 import type { NixLogEvent } from "./internal-log.js";
 import { chunkArguments, invokeNix, type NixContext, type NixOutcome, tryNix } from "./invoke.js";
@@ -20,6 +21,24 @@ const STORE_DIR = "/nix/store";
 export async function version(nix: NixContext): Promise<string> {
   const out = await invokeNix({ ...nix, options: {} }, "nix", ["--version"]);
   return /(\d[\w.+-]*)\s*$/.exec(out)?.[1] ?? fail("NIX_FAILED", { subject: "nix --version", actual: out });
+}
+
+/** The same, of a Nix that is old enough to be known; another is tried, with a note. @throws AirgapError NIX_FAILED, NIX_TOO_OLD */
+export async function usableVersion(nix: NixContext): Promise<string> {
+  const found = await version(nix);
+  const standing = standingOf(found);
+  if (standing === "too old") {
+    fail("NIX_TOO_OLD", {
+      subject: "the Nix of this machine",
+      expected: `Nix ${OLDEST_NIX} or newer`,
+      actual: `Nix ${found}`,
+    });
+  }
+  if (standing === "unknown") {
+    const text = `Nix ${found} is no release that this program was tested with (the newest is ${NEWEST_TESTED_NIX}): it is tried.`;
+    nix.report({ type: "note", text });
+  }
+  return found;
 }
 
 /** The system Nix builds for, such as x86_64-linux. */

@@ -69,6 +69,7 @@ export async function preparePack(
   const expectations = parseExpectations(options.expect);
   const { settings, isProtected } = await packerSettings(options, context);
   const { nixContext, realStoreDir, substituter } = await packerNix(context, settings);
+  const nixVersion = await nix.usableVersion(nixContext);
   const evaluating = variables.length > 0 ? withVariables(nixContext, variables) : nixContext;
   const step = <T>(phase: string, work: () => Promise<T>) => clock.phase(phase, {}, work);
   const system = await nix.currentSystem(nixContext);
@@ -184,6 +185,7 @@ export async function preparePack(
     evaluation,
     infos,
     nixContext,
+    nixVersion,
     treeOf: (storePath) => join(realStoreDir, basename(storePath)),
   });
   const plan = planPaths(
@@ -279,6 +281,7 @@ interface DraftParts {
   readonly evaluation: EvaluationClosure;
   readonly infos: ReadonlyMap<string, nix.PathInfo>;
   readonly nixContext: nix.NixContext;
+  readonly nixVersion: string;
   /** Where a store path lies. */
   readonly treeOf: (storePath: string) => string;
 }
@@ -286,10 +289,9 @@ interface DraftParts {
 async function draftDocument(parts: DraftParts): Promise<PackPlan["draft"]> {
   const { options, variables, top, identity, previous, sequence, tier, roots, sources, evaluation, infos } =
     parts;
-  const { nixContext } = parts;
+  const { nixContext, nixVersion } = parts;
   const lastModified = top.flake.lastModified ?? 0;
   const byNarHash = new Map(sources.map((path) => [infos.get(path)?.narHash ?? "", path]));
-  const nixVersion = await nix.version(nixContext);
   const inputs = documentInputs(top.inputs, byNarHash);
   const minimum = minimumNix(top.inputs, {
     hasSelfAttributes: await hasSelfAttributes(nixContext, top, parts.treeOf, inputs),
