@@ -3,17 +3,9 @@
  * what it reads back from disk. The receipt tells all of it, also when it did not end well.
  */
 import { join, resolve } from "node:path";
-import {
-  type FoundOutput,
-  linkNames,
-  mainOutput,
-  mainProgram,
-  siteCommands,
-} from "../bundle/site-commands.js";
 import { AirgapError, EXIT, exitOf, type Finding, fail } from "../errors.js";
-import type { Path, RestoreReceipt, Root, SiteState } from "../generated/types.js";
+import type { Path, RestoreReceipt, SiteState } from "../generated/types.js";
 import { VERSION } from "../generated/version.js";
-import { containerImageIn } from "../host/container-image.js";
 import {
   exists,
   fileSystemOf,
@@ -28,8 +20,6 @@ import { makeIndirectRoots } from "../host/indirect-roots.js";
 import { invalidPaths, type NixContext, usableVersion } from "../host/nix/index.js";
 import { parseSandboxPaths, siteNix } from "../host/nix/site.js";
 import { checkOutLinks, writeOutLinks } from "../host/out-links.js";
-import { programsIn } from "../host/programs.js";
-import { linkTarget } from "../host/releases.js";
 import { makeRunDir } from "../host/run-dir.js";
 import { realPath, resolveStore, type TargetStore } from "../host/store.js";
 import { withStoreLock } from "../host/store-lock.js";
@@ -47,6 +37,7 @@ import { auditBundle, codesOf, type Happening, recorded, recordIn } from "./reco
 import { type ReleaseStanding, rememberRelease } from "./releases/remember.js";
 import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
 import { explainRefusal, smallestProof } from "./restore/daemon-trust.js";
+import { describeRoots, linkTargets, outputLinks } from "./restore/describe-roots.js";
 import { planRestore, type RestorePlan } from "./restore/plan.js";
 import { dropRepair, withRepair } from "./restore/repair.js";
 import { acceptRelease } from "./site.js";
@@ -182,7 +173,7 @@ class Run {
     this.#nixVersion = await usableVersion(nix);
     const tooOld = checkMinimumNix(bundle.document, this.#nixVersion);
     if (tooOld.length > 0) return outcome("refused", tooOld);
-    const links = this.#links(bundle);
+    const links = outputLinks(bundle.document);
     if (outLink !== undefined) await checkOutLinks(this.#absolute(outLink), links.values());
     if (dryRun) {
       await this.#makePlan(bundle, nix, tempDir);
@@ -419,12 +410,6 @@ class Run {
     return withRepair(findings, { bundle, store: this.#store, nix, context: this.#context });
   }
 
-  /** Names of symlinks by output path. */
-  #links({ document }: VerifiedBundle): Map<string, string> {
-    const taken = new Set<string>();
-    return new Map(outputRoots(document.roots).flatMap((root) => [...linkNames(root, taken)]));
-  }
-
   async #describeRoots(
     { document }: VerifiedBundle,
     nix: NixContext,
@@ -432,43 +417,14 @@ class Run {
   ): Promise<void> {
     const { outLink } = this.#options;
     const dir = outLink === undefined ? null : this.#absolute(outLink);
-    if (dir !== null) {
-      await writeOutLinks(
-        dir,
-        new Map([...links].map(([path, name]) => [name, linkTarget(this.#store, path)])),
-      );
-    }
+    if (dir !== null) await writeOutLinks(dir, linkTargets(this.#store, links));
     const buildUsers = nix.options["build-users-group"];
     const settings = {
       storeUri: this.#store.uri,
       sandboxPaths: this.#sandboxPaths,
       options: buildUsers === undefined ? {} : { "build-users-group": buildUsers },
     };
-    for (const root of outputRoots(document.roots)) {
-      const { path } = mainOutput(root);
-      const place = dir === null ? linkTarget(this.#store, path) : join(dir, links.get(path)!);
-      const found = await this.#find(root, place);
-      this.#roots.push({
-        attr: root.attr,
-        commands: siteCommands(document, root, settings, found),
-        drvPath: root.drvPath,
-        outputs: root.outputs.map(({ name, path }) => ({
-          link: dir === null ? null : join(dir, links.get(path)!),
-          name,
-          path,
-        })),
-      });
-    }
-  }
-
-  async #find(root: Root, place: string): Promise<FoundOutput> {
-    const lies = realPath(this.#store, mainOutput(root).path);
-    return {
-      place,
-      isInPlace: this.#store.kind !== "chroot",
-      program: mainProgram(root, await programsIn(lies)),
-      image: await containerImageIn(lies),
-    };
+    this.#roots = await describeRoots(document, { store: this.#store, settings, dir, links });
   }
 
   #receipt(startedAt: string, { verdict, exit, findings }: Outcome): RestoreReceipt {
@@ -518,8 +474,4 @@ function asWrongContent(finding: Finding): Finding {
 
 function outcome(verdict: Outcome["verdict"], findings: readonly Finding[]): Outcome {
   return { verdict, exit: exitOf(findings), findings: reportedFindings(findings) };
-}
-
-function outputRoots(roots: readonly Root[]): Root[] {
-  return roots.filter(({ purpose }) => purpose === "output");
 }

@@ -42,14 +42,17 @@ beforeAll(async () => {
 });
 afterAll(() => trust.remove());
 
+/** What every Nix imports. */
+const MATERIAL = { selfReferring: false };
+
 describe("without a policy", () => {
-  const release = makeRelease();
+  const release = makeRelease(MATERIAL);
   const pump = release.named.pump;
   let [older, newer, store] = ["", "", ""];
 
   beforeAll(async () => {
     // The older one lacks derivations and sources.
-    const runtime = makeRelease({ tier: "runtime" });
+    const runtime = makeRelease({ ...MATERIAL, tier: "runtime" });
     Object.assign(runtime.document, { release: "1.3.0", sequence: 16 });
     Object.assign(release.document, { release: "1.4.0", sequence: 17 });
     const folder = trust.folder();
@@ -242,8 +245,13 @@ describe("by a policy", () => {
   let [at16, at17] = ["", ""];
 
   beforeAll(async () => {
-    at16 = await trust.release("tar", { release: "1.3.0", sequence: 16 });
-    at17 = await trust.release("tar", { release: "1.4.0", sequence: 17 });
+    const bundleOf = (about: { release: string; sequence: number }) => {
+      const { document, blobs } = makeRelease(MATERIAL);
+      const folder = join(trust.folder(), "bundle");
+      return writeRelease(folder, { document: { ...document, ...about }, blobs }, { form: "tar" });
+    };
+    at16 = await bundleOf({ release: "1.3.0", sequence: 16 });
+    at17 = await bundleOf({ release: "1.4.0", sequence: 17 });
   });
 
   const policyOf = () =>

@@ -8,7 +8,7 @@ import { withDiskErrors } from "../files.js";
 import { ownerVariable } from "../orphans.js";
 import { type ProcessIo, watchIo } from "../process-io.js";
 import { InternalLog, type NixLogEvent } from "./internal-log.js";
-import { fullDiskLine } from "./words.js";
+import { daemonTrouble, fullDiskLine } from "./words.js";
 
 /**
  * Bytes of paths on one command line: with all options the list stays under 100,000, a third of what the oldest kernels
@@ -194,17 +194,15 @@ export async function invokeNix(
   });
 }
 
-/** A daemon that is not there, or hangs up on who is not among its allowed-users. */
+const DAEMON_HINTS = {
+  absent: "Nix's daemon does not run: start it (systemctl start nix-daemon), then run the command again.",
+  "hangs-up":
+    "Where /etc/nix/nix.conf has allowed-users, an administrator adds this user there (extra-allowed-users = NAME) and restarts nix-daemon; its log tells more (journalctl -u nix-daemon).",
+} as const;
+
 function daemonHint(message: string): { hint?: string } {
-  if (/cannot connect to (socket|daemon) at/.test(message))
-    return {
-      hint: "Nix's daemon does not run: start it (systemctl start nix-daemon), then run the command again.",
-    };
-  if (/cannot open connection to remote store/.test(message))
-    return {
-      hint: "Nix's daemon hung up. Where /etc/nix/nix.conf has allowed-users, an administrator adds this user there (extra-allowed-users = NAME) and restarts nix-daemon; its log tells more (journalctl -u nix-daemon).",
-    };
-  return {};
+  const trouble = daemonTrouble(message);
+  return trouble === null ? {} : { hint: DAEMON_HINTS[trouble] };
 }
 
 /** Cuts a long list of arguments into pieces that fit on a command line. */

@@ -64,3 +64,15 @@ export function fullDiskLine(message: string): string | undefined {
   const full = /No space left on device|Disk quota exceeded|database or disk is full|File too large/;
   return message.split("\n").find((line) => full.test(line));
 }
+
+/** The line with which a daemon refuses a path that no key signed which it trusts: of 2.8, and of the others. */
+export function unsignedLine(message: string): string | undefined {
+  const refused = /because it lacks a (valid signature|signature by a trusted key)/;
+  return message.split("\n").find((line) => refused.test(line));
+}
+
+/** Of who could not talk to a daemon: none answers, or it hangs up on who is not among its allowed-users. */
+export function daemonTrouble(message: string): "absent" | "hangs-up" | null {
+  if (/cannot connect to (socket|daemon) at/.test(message)) return "absent";
+  return message.includes("cannot open connection to remote store") ? "hangs-up" : null;
+}

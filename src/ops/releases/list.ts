@@ -1,12 +1,13 @@
 /** releases list: what was restored into a store, and whether its GC roots are still there. Only reads. */
 import { join } from "node:path";
-import { exitOf, type Finding } from "../../errors.js";
+import { AirgapError, exitOf, type Finding } from "../../errors.js";
 import type { ReleaseRecord, ReleasesReport } from "../../generated/types.js";
 import {
   countRoots,
   currentLink,
   currentName,
   linksDir,
+  type ReadRecords,
   readRecords,
   rootNames,
 } from "../../host/releases.js";
@@ -22,18 +23,16 @@ export interface ListOptions {
 /** Also of others than this user, where it may see them. @throws AirgapError USAGE for such a store, DISK */
 export async function listReleases(options: ListOptions, { cwd, env }: Context): Promise<ReleasesReport> {
   const store = await resolveStore(options.store, cwd, env);
-  const places = await Promise.all(
-    visiblePlaces(store).map(async (place) => ({ place, ...(await readRecords(place)) })),
-  );
+  const places = await readPlaces(store);
   const holders = countHolders(places.flatMap(({ records }) => records));
   const releases: Listed[] = [];
   const unlisted: string[] = [];
   const current: ReleasesReport["current"] = [];
-  for (const { place, records } of places) {
+  for (const { place, records, roots } of places) {
     const listed = await Promise.all(records.map((record) => describe(place, record, holders)));
     releases.push(...listed);
     const isListed = new Set(records.map(({ name }) => name));
-    unlisted.push(...(await rootNames(place)).filter((name) => !isListed.has(name)));
+    unlisted.push(...roots.filter((name) => !isListed.has(name)));
     for (const { isCurrent, product, name } of listed) {
       if (isCurrent) current.push({ product, name, link: currentLink(place, product) });
     }
@@ -48,6 +47,25 @@ export async function listReleases(options: ListOptions, { cwd, env }: Context):
     unlisted,
     current,
   };
+}
+
+interface Place extends ReadRecords {
+  readonly place: TargetStore;
+  /** Names of sets of GC roots. */
+  readonly roots: readonly string[];
+}
+
+async function readPlaces(store: TargetStore): Promise<Place[]> {
+  const places: Place[] = [];
+  for (const place of visiblePlaces(store)) {
+    try {
+      places.push({ place, ...(await readRecords(place)), roots: await rootNames(place) });
+    } catch (error) {
+      // What others keep from us is not ours to see.
+      if (!(place !== store && error instanceof AirgapError && error.code === "DISK")) throw error;
+    }
+  }
+  return places;
 }
 
 type Listed = ReleasesReport["releases"][number];

@@ -7,6 +7,7 @@ import { basename, dirname } from "node:path";
 import { AirgapError, type Finding } from "../../errors.js";
 import type { Path } from "../../generated/types.js";
 import { effectiveSettings, machineNix } from "../../host/nix/machine.js";
+import { unsignedLine } from "../../host/nix/words.js";
 import { findProgram } from "../../host/permissions.js";
 import { formatPublicKey, type PublicKey } from "../../nix/signature.js";
 import type { Context } from "../context.js";
@@ -54,9 +55,6 @@ export interface SignedImport {
   readonly pathKeys: readonly PublicKey[];
 }
 
-/** Nix's words: of 2.8, and of 2.26 and 2.34. */
-const UNSIGNED = /because it lacks a (valid signature|signature by a trusted key)/;
-
 /** What an import failed by, where it is that. @throws `error` where it is anything else */
 export async function explainRefusal(
   error: unknown,
@@ -64,7 +62,7 @@ export async function explainRefusal(
   context: Context,
 ): Promise<Finding> {
   if (!(error instanceof AirgapError) || error.code !== "NIX_FAILED") throw error;
-  const actual = error.details.actual?.split("\n").find((line) => UNSIGNED.test(line));
+  const actual = unsignedLine(error.details.actual ?? "");
   if (actual === undefined) throw error;
   const key = signerOf(about);
   const line = key === undefined ? NO_KEY : await lineFor(formatPublicKey(key), context);

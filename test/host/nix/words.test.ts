@@ -1,11 +1,13 @@
 import { describe, expect, it } from "vitest";
 import {
+  daemonTrouble,
   failedDerivations,
   fullDiskLine,
   importMismatch,
   isHashMismatch,
   isStaleLock,
   keptBuildFolder,
+  unsignedLine,
 } from "../../../src/host/nix/words.js";
 
 const A = "/nix/store/iacrpklzi3md4rzbccwczw3z7yxg6m8y-src-a.drv";
@@ -76,4 +78,30 @@ it("finds the line about a full disk among others", () => {
     "writing to file: No space left on device",
   );
   expect(fullDiskLine("a\nb")).toBeUndefined();
+});
+
+describe("a daemon", () => {
+  it.each([
+    "cannot add path '/nix/store/x-a' because it lacks a valid signature",
+    "cannot add path '/nix/store/x-a' because it lacks a signature by a trusted key",
+  ])("refuses what no key signed that it trusts: %s", (line) => {
+    expect(unsignedLine(`copying 1 paths\nerror: ${line}\n`)).toContain(line);
+    expect(unsignedLine("cannot add path '/nix/store/x-a' because it is too large")).toBeUndefined();
+  });
+
+  it.each([
+    ["absent", "cannot connect to socket at '/nix/var/nix/daemon-socket/socket': Connection refused"],
+    [
+      "hangs-up",
+      "cannot open connection to remote store 'daemon': error: reading from file: Connection reset by peer",
+    ],
+    ["hangs-up", "cannot open connection to remote store 'daemon': error: writing to file: Broken pipe"],
+    [
+      "hangs-up",
+      "cannot open connection to remote store 'daemon': error: read of 32768 bytes: Connection reset",
+    ],
+    [null, "path '/nix/store/x-a' is not valid"],
+  ])("is %s", (trouble, line) => {
+    expect(daemonTrouble(line)).toBe(trouble);
+  });
 });
