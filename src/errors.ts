@@ -120,6 +120,47 @@ export const CODES = {
     "If the tar is another one than was being signed, remove the file NAME.tar.tail, then sign again.",
   ),
 
+  PARTS_AMBIGUOUS: code(
+    usage,
+    "this folder holds the parts of several bundles",
+    "Name the one that you mean: its index, NAME.tar.parts.json.",
+  ),
+  PARTS_INDEX_MISSING: code(
+    incomplete,
+    "the index of these parts is missing",
+    "It lies on every medium beside the parts, as NAME.tar.parts.json: copy it here, or give a folder that has it (--parts). Without it: cat NAME.tar.001 NAME.tar.002 … > NAME.tar.",
+  ),
+  PARTS_INDEX_INVALID: code(
+    malformed,
+    "the index of a bundle's parts is not in its form",
+    "Take the one of another of its media; or join the parts: cat NAME.tar.001 NAME.tar.002 … > NAME.tar, and verify that.",
+  ),
+  PARTS_FOREIGN: code(
+    integrity,
+    "these parts belong to another bundle",
+    "Take its medium out, and insert the one of the bundle that is wanted.",
+  ),
+  PART_MISSING: code(
+    incomplete,
+    "a part of the bundle is missing",
+    "Insert the medium that holds this part, and give its folder as well: --parts FOLDER.",
+  ),
+  PART_SIZE: code(
+    integrity,
+    "a part of the bundle has the wrong size",
+    "Copy this part again from its source, or insert the medium that holds a whole one.",
+  ),
+  PART_HASH: code(
+    integrity,
+    "a part of the bundle was damaged, changed or exchanged",
+    "Copy this part again from its source, or insert the medium that holds a good one. With another copy of the bundle: nix-airgap repair.",
+  ),
+  PARTS_SIGN: code(
+    usage,
+    "parts are not signed where they lie: their media may be written already",
+    "Sign the whole: join the parts (bundle join-parts), sign the tar, split it again (bundle split). Nothing was changed.",
+  ),
+
   // V2: approvals
   DOCUMENT_MISSING: code(incomplete, "bundle.json is missing", COPY_AGAIN),
   KEY_REQUIRED: code(

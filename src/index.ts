@@ -21,6 +21,7 @@ export type {
   InspectReport,
   KeygenReport,
   PackReport,
+  PartsReport,
   RebuildReport,
   ReleaseChangeReport,
   ReleasesReport,
@@ -35,6 +36,8 @@ export { formatPublicKey, type PublicKey, parseSecretKey, type SecretKey } from 
 export type { AuditSource } from "./ops/audit/check.js";
 export { auditExport } from "./ops/audit/export.js";
 export { auditVerify } from "./ops/audit/verify.js";
+export { type JoinPartsOptions, joinParts } from "./ops/bundle/join-parts.js";
+export { bundleSplit, type SplitOptions } from "./ops/bundle/split.js";
 export type { Context } from "./ops/context.js";
 export { readSiteFacts } from "./ops/doctor/site-facts.js";
 export { type DoctorOptions, doctor } from "./ops/doctor.js";

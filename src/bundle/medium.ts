@@ -1,14 +1,14 @@
 /**
- * V1: a bundle as it lies on its medium, a directory or a tar, as one table of files that can be read. Names, types,
+ * V1: a bundle as it lies on its medium, a directory, a tar, or a tar in parts on several, as one table of files that can be read. Names, types,
  * sizes and the tar's form are judged here; contents and which files this bundle needs are not. Writes nothing.
  */
 import { createHash } from "node:crypto";
 import { closeSync, constants, lstatSync, opendirSync, openSync, realpathSync, statSync } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
 import { join } from "node:path";
 import { type Code, type Finding, fail } from "../errors.js";
 import { excerpt } from "../nix/excerpt.js";
-import { asDiskError, errorCode, onDisk, onDiskSync } from "./disk.js";
+import { cutOut, type FilePart, partOf, type Row } from "../segments.js";
+import { asDiskError, errorCode, onDiskSync } from "./disk.js";
 import {
   capOf,
   classify,
@@ -18,23 +18,23 @@ import {
   MAX_FILES,
   withRightCase,
 } from "./layout.js";
-import { MAX_WALK_FINDINGS, walkTar } from "./tar.js";
+import { type FoundParts, findParts, tarOfParts } from "./parts.js";
+import { piecesOf } from "./pieces.js";
+import { MAX_WALK_FINDINGS, type ReadBytes, readerOf, walkTar } from "./tar.js";
 
 const HASH_PIECE = 1024 * 1024;
 
-export interface MediumFile {
+/** Where its bytes lie: in a file of its own, in the tar, in one or several parts of it. */
+export interface MediumFile extends FilePart {
   readonly name: string;
-  readonly size: number;
-  /** The file to open: its own, or the tar. */
-  readonly path: string;
-  /** Of its first byte in that file. */
-  readonly offset: number;
 }
 
 export interface Medium {
-  readonly kind: "directory" | "tar";
-  /** Symlinks resolved. */
+  readonly kind: "directory" | "tar" | "parts";
+  /** Symlinks resolved; of parts, their index. */
   readonly path: string;
+  /** Null where it is not in parts. */
+  readonly parts: PartsOnMedium | null;
   /** Legal names only; of a tar in its order, of a directory in any. */
   readonly files: ReadonlyMap<string, MediumFile>;
   /**
@@ -44,30 +44,77 @@ export interface Medium {
   read(name: string, cap: number): Promise<Buffer>;
 }
 
+export interface PartsOnMedium extends Omit<FoundParts, "path"> {
+  /** Whether all of them are there, with their sizes; else `files` has what lies before the first that is not. */
+  readonly isComplete: boolean;
+}
+
+export interface MediumOptions {
+  readonly allowExtra: boolean;
+  /** Other folders that hold parts; only for a bundle in parts. */
+  readonly parts?: readonly string[];
+}
+
 /**
  * Opens a bundle. In the directory form no file is opened, only looked at; names that no bundle has are never
  * followed. `allowExtra` tolerates what operating systems leave on media.
- * Throws BUNDLE_NOT_FOUND, and DISK when the medium cannot be read.
+ * Throws BUNDLE_NOT_FOUND, PARTS_INDEX_MISSING, PARTS_AMBIGUOUS, USAGE for folders of parts where there are none, and DISK
+ * when the medium cannot be read.
  */
 export async function openMedium(
   path: string,
-  options: { readonly allowExtra: boolean },
+  options: MediumOptions,
 ): Promise<{ medium: Medium; findings: Finding[] }> {
   const top = resolveTop(path);
   const findings: Finding[] = [];
   const collect = new Collector(findings);
-  if (top.kind === "directory") listDirectory(top.path, options.allowExtra, collect);
+  const parts = partsAt(path, top, options.parts ?? []);
+  if (parts !== null) findings.push(...parts.findings);
+  if (parts !== null) listParts(parts, collect);
+  else if (top.kind === "directory") listDirectory(top.path, options.allowExtra, collect);
   else listTar(top.path, top.size, collect);
-  if (top.kind === "directory" && collect.isForeign) {
+  if (parts === null && top.kind === "directory" && collect.isForeign) {
     fail("BUNDLE_NOT_FOUND", { subject: path, hint: "Nothing in this folder is part of a bundle." });
   }
   const files: ReadonlyMap<string, MediumFile> = collect.files;
   const read = (name: string, cap: number) => readFile(files.get(name), name, cap);
-  return { medium: { kind: top.kind, path: top.path, files, read }, findings };
+  const medium: Medium =
+    parts === null
+      ? { kind: top.kind, path: top.path, parts, files, read }
+      : { kind: "parts", path: parts.path, parts: { ...parts, isComplete: isComplete(parts) }, files, read };
+  return { medium, findings };
+}
+
+/** `NAME.tar` where a path is that of a bundle in parts, else null. Throws as `openMedium`. */
+export function tarInParts(path: string): string | null {
+  const top = resolveTop(path);
+  return tarOfParts(top.path, top.kind === "directory");
+}
+
+function partsAt(given: string, top: Top, folders: readonly string[]): FoundParts | null {
+  const isFolder = top.kind === "directory";
+  const tarName = tarOfParts(top.path, isFolder);
+  if (tarName !== null) return findParts({ path: top.path, isFolder }, tarName, folders);
+  if (folders.length === 0) return null;
+  return fail("USAGE", {
+    subject: "--parts",
+    expected: `${given} to be a part, or the index NAME.tar.parts.json, or a folder with one`,
+    actual: `a ${top.kind}`,
+  });
+}
+
+function isComplete({ index, parts }: FoundParts): boolean {
+  return index !== null && parts.every(({ path }) => path !== null);
+}
+
+interface Top {
+  readonly kind: "directory" | "tar";
+  readonly path: string;
+  readonly size: number;
 }
 
 /** The given path may be a symlink; nothing in the bundle may. */
-function resolveTop(given: string): { kind: "directory" | "tar"; path: string; size: number } {
+function resolveTop(given: string): Top {
   try {
     const path = realpathSync(given);
     const stats = statSync(path);
@@ -168,7 +215,7 @@ function listDirectory(top: string, allowExtra: boolean, collect: Collector): vo
       const path = join(top, name);
       const stats = onDiskSync(name, () => lstatSync(path));
       if (isFolder && stats.isDirectory()) waiting.push(name);
-      else if (!isFolder && stats.isFile()) collect.file({ name, size: stats.size, path, offset: 0 });
+      else if (!isFolder && stats.isFile()) collect.file({ name, ...partOf(path, stats.size) });
       else collect.wrongType(name, isFolder ? "a folder" : "a regular file");
     }
   }
@@ -210,26 +257,77 @@ function isDropping(entry: string): boolean {
 function listTar(path: string, size: number, collect: Collector): void {
   const fd = onDiskSync(path, () => openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW));
   try {
-    const walk = onDiskSync(path, () => walkTar(fd, size, { maxMembers: MAX_FILES }));
-    for (const { code, ...details } of walk.findings) {
-      const isNoTar = code === "TAR_HEADER" && details.offset === 0 && walk.members.length === 0;
-      collect.finding(code, { ...details, ...(isNoTar ? { hint: "This file is no tar of a bundle." } : {}) });
-    }
-    for (const { name, size, offset } of walk.members) {
-      if (!collect.count()) return;
-      collect.file({ name, size, path, offset });
-    }
+    listMembers(readerOf(fd), { row: { paths: [path], partSize: size }, size, readable: size }, collect);
   } finally {
     closeSync(fd);
   }
 }
 
-/** Nothing that was put in its place since is followed, or waited for. */
-async function openRegular(path: string, name: string): Promise<FileHandle> {
-  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  if ((await handle.stat()).isFile()) return handle;
-  await handle.close();
-  return fail("FILE_TYPE", { subject: name });
+/** What lies before the first part that is not there is read all the same, for who only wants to see what this is. */
+function listParts({ index, parts }: FoundParts, collect: Collector): void {
+  if (index === null) return;
+  const firstGap = parts.findIndex(({ path }) => path === null);
+  const there = firstGap < 0 ? parts : parts.slice(0, firstGap);
+  const row = { paths: there.flatMap(({ path }) => path ?? []), partSize: index.parts[0]!.size };
+  const readable = there.reduce((sum, part) => sum + part.size, 0);
+  const reader = new RowReader(row);
+  try {
+    listMembers(
+      (position, length) => reader.read(position, length),
+      { row, size: index.size, readable },
+      collect,
+    );
+  } finally {
+    reader.close();
+  }
+}
+
+/** Of many parts one is open at a time: a tar is walked from its first byte to its last. */
+class RowReader {
+  readonly #row: Row;
+  #open: { readonly path: string; readonly fd: number } | null = null;
+
+  constructor(row: Row) {
+    this.#row = row;
+  }
+
+  read(position: number, length: number): Buffer {
+    const { segments } = cutOut(this.#row, position, length);
+    const pieces = segments.map(({ path, offset, size }) => readerOf(this.#fd(path))(offset, size));
+    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
+  }
+
+  close(): void {
+    if (this.#open !== null) closeSync(this.#open.fd);
+    this.#open = null;
+  }
+
+  #fd(path: string): number {
+    if (this.#open?.path === path) return this.#open.fd;
+    this.close();
+    const fd = onDiskSync(path, () =>
+      openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK),
+    );
+    this.#open = { path, fd };
+    return fd;
+  }
+}
+
+function listMembers(
+  read: ReadBytes,
+  { row, size: tarBytes, readable }: { readonly row: Row; readonly size: number; readonly readable: number },
+  collect: Collector,
+): void {
+  const [path = "the tar"] = row.paths;
+  const walk = onDiskSync(path, () => walkTar(read, tarBytes, { maxMembers: MAX_FILES, readable }));
+  for (const { code, ...details } of walk.findings) {
+    const isNoTar = code === "TAR_HEADER" && details.offset === 0 && walk.members.length === 0;
+    collect.finding(code, { ...details, ...(isNoTar ? { hint: "This file is no tar of a bundle." } : {}) });
+  }
+  for (const { name, size, offset } of walk.members) {
+    if (!collect.count()) return;
+    collect.file({ name, ...cutOut(row, offset, size) });
+  }
 }
 
 async function readFile(file: MediumFile | undefined, name: string, cap: number): Promise<Buffer> {
@@ -237,23 +335,13 @@ async function readFile(file: MediumFile | undefined, name: string, cap: number)
   if (file.size > cap) {
     fail("FILE_TOO_LARGE", { subject: name, expected: `at most ${cap} bytes`, actual: `${file.size}` });
   }
-  try {
-    const handle = await openRegular(file.path, name);
-    try {
-      const bytes = Buffer.alloc(file.size);
-      let done = 0;
-      while (done < file.size) {
-        const { bytesRead } = await handle.read(bytes, done, file.size - done, file.offset + done);
-        if (bytesRead === 0) fail("DISK", { subject: name, hint: "The file changed while it was read." });
-        done += bytesRead;
-      }
-      return bytes;
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    throw asDiskError(name, error);
+  const bytes = Buffer.alloc(file.size);
+  let done = 0;
+  for await (const piece of piecesOf(file, name, Buffer.allocUnsafe(Math.min(file.size, HASH_PIECE)))) {
+    done += piece.copy(bytes, done);
   }
+  if (done !== file.size) fail("DISK", { subject: name, hint: "The file changed while it was read." });
+  return bytes;
 }
 
 /**
@@ -261,23 +349,15 @@ async function readFile(file: MediumFile | undefined, name: string, cap: number)
  * since it was opened, and INTERRUPTED.
  */
 export async function hashOfFile(file: MediumFile, signal: AbortSignal): Promise<string> {
-  const { name, path, offset, size } = file;
+  const { name, size } = file;
   const hasher = createHash("sha256");
-  await onDisk(name, async () => {
-    const handle = await openRegular(path, name);
-    try {
-      const buffer = Buffer.alloc(Math.min(size, HASH_PIECE));
-      for (let at = 0; at < size; ) {
-        if (signal.aborted) fail("INTERRUPTED");
-        const { bytesRead } = await handle.read(buffer, 0, Math.min(buffer.length, size - at), offset + at);
-        if (bytesRead === 0) fail("DISK", { subject: name, hint: "The file changed while it was read." });
-        hasher.update(buffer.subarray(0, bytesRead));
-        at += bytesRead;
-      }
-    } finally {
-      await handle.close();
-    }
-  });
+  let done = 0;
+  for await (const piece of piecesOf(file, name, Buffer.allocUnsafe(Math.min(size, HASH_PIECE)))) {
+    if (signal.aborted) fail("INTERRUPTED");
+    hasher.update(piece);
+    done += piece.length;
+  }
+  if (done !== size) fail("DISK", { subject: name, hint: "The file changed while it was read." });
   return hasher.digest("hex");
 }
 

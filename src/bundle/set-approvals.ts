@@ -26,7 +26,7 @@ import {
   MAX_INDEX_SIZE,
 } from "./layout.js";
 import { type Medium, openMedium } from "./medium.js";
-import { BLOCK, tarBytes, tarPadded, walkTar } from "./tar.js";
+import { BLOCK, readerOf, tarBytes, tarPadded, walkTar } from "./tar.js";
 import { type Approvals, refuse } from "./write.js";
 
 /**
@@ -38,6 +38,7 @@ export async function setApprovals(bundlePath: string, approvals: Approvals): Pr
   await completeSignature(bundlePath);
   const { medium, findings } = await openMedium(bundlePath, { allowExtra: true });
   refuse(findings);
+  if (medium.kind === "parts") fail("PARTS_SIGN", { subject: medium.path });
   const documentBytes = await medium.read(DOCUMENT_NAME, MAX_DOCUMENT_SIZE);
   const { document, findings: malformed } = parseDocument(documentBytes);
   if (document === null) return refuse(malformed);
@@ -196,7 +197,8 @@ async function signTar(medium: Medium, after: Contents, documentBytes: Buffer): 
   });
   const last = present.at(-1)!;
   const journal: Journal = {
-    cut: last.offset + tarPadded(last.size),
+    // A tar's files lie in one segment each.
+    cut: last.segments[0]!.offset + tarPadded(last.size),
     document: createHash("sha256").update(documentBytes).digest("hex"),
     tail: tarBytes([...after.tail].map((name) => [name, bytesOf(after, name)])),
   };
@@ -326,7 +328,7 @@ async function readJournal(path: string): Promise<Buffer | null> {
 /** The tar begins with the same document, and is whole up to the cut. */
 async function requireSameTar(file: FileHandle, { cut, document }: Journal, subject: string): Promise<void> {
   const { size } = await file.stat();
-  const { members, findings } = walkTar(file.fd, size, { maxMembers: MAX_FILES });
+  const { members, findings } = walkTar(readerOf(file.fd), size, { maxMembers: MAX_FILES });
   const kept = members.filter(({ offset, size }) => offset + tarPadded(size) <= cut);
   const last = kept.at(-1);
   const first = kept[0];

@@ -1,12 +1,15 @@
 /**
  * The one form of tar that a bundle has (docs/format.md, section 8): writing it, and walking its headers. Nothing is
- * ever unpacked, and contents are not read. Names are just text here; layout.ts says which are legal.
+ * ever unpacked, and contents are not read. Names are just text here; layout.ts says which are legal. Where the bytes of
+ * the tar itself lie, or go to, is its caller's.
  */
+import { createHash } from "node:crypto";
 import { readSync } from "node:fs";
-import { type FileHandle, open } from "node:fs/promises";
 import { Header } from "tar";
 import { type Finding, fail } from "../errors.js";
 import { excerpt } from "../nix/excerpt.js";
+import type { FilePart } from "../segments.js";
+import { piecesOf } from "./pieces.js";
 
 export interface TarMember {
   readonly name: string;
@@ -15,12 +18,16 @@ export interface TarMember {
   readonly offset: number;
 }
 
-/** What to write: contents in memory, or `size` bytes of a file that has exactly as many. */
+/** What to write: contents in memory, or what lies on disk; with `sha256`, hex, only if it is that. */
 export type TarSource =
   | { readonly name: string; readonly bytes: Uint8Array }
-  | { readonly name: string; readonly size: number; readonly path: string };
+  | { readonly name: string; readonly file: FilePart; readonly sha256?: string };
 
-type OnBytes = (bytes: number) => void | Promise<void>;
+/** Takes the bytes of a tar, one after the other. */
+export type TakeBytes = (bytes: Uint8Array) => Promise<void>;
+
+/** Gives all of the bytes asked for, which lie within the tar as it was measured. */
+export type ReadBytes = (position: number, length: number) => Buffer;
 
 export interface TarWalk {
   /** In the order of the file, each name once. */
@@ -69,108 +76,93 @@ export function tarBytes(members: Iterable<readonly [name: string, bytes: Uint8A
   return Buffer.concat([...pieces, Buffer.alloc(TAR_END_SIZE)]);
 }
 
+/** Bytes of a member's contents. */
+export function sizeOfSource(source: TarSource): number {
+  return "bytes" in source ? source.bytes.length : source.file.size;
+}
+
 /**
- * Writes members at `position` of `out`, in the order given, and the end of the tar. `onBytes` hears of bytes as they
- * are written, and is waited for. Returns the position after the end. Throws BLOB_SIZE when a file has not the size that its header
- * says, and INTERRUPTED.
+ * Writes members, in the order given, and the end of the tar. What `out` is given is valid until it has taken it. Throws
+ * BLOB_SIZE and BLOB_HASH when a file is not what it should be, and INTERRUPTED.
  */
 export async function writeMembers(
-  out: FileHandle,
-  position: number,
+  out: TakeBytes,
   members: Iterable<TarSource>,
-  options: { readonly signal?: AbortSignal; readonly onBytes?: OnBytes } = {},
-): Promise<number> {
-  const sink = new Sink(out, position, options.onBytes ?? (() => {}));
+  { signal }: { readonly signal?: AbortSignal } = {},
+): Promise<void> {
+  const sink = new Sink(out);
   const buffer = Buffer.allocUnsafe(COPY_SIZE);
   for (const member of members) {
-    if (options.signal?.aborted) fail("INTERRUPTED", { subject: member.name });
-    const size = "bytes" in member ? member.bytes.length : member.size;
+    if (signal?.aborted) fail("INTERRUPTED", { subject: member.name });
+    const size = sizeOfSource(member);
     await sink.write(tarHeader(member.name, size));
     if ("bytes" in member) await sink.write(member.bytes);
-    else await copyFile(member, buffer, sink, options.signal);
+    else await copyFile(member, buffer, sink, signal);
     await sink.write(Buffer.alloc(tarPadded(size) - size));
   }
   await sink.write(Buffer.alloc(TAR_END_SIZE));
-  return sink.finish();
+  await sink.flush();
 }
 
 /** Collects small writes: a header and a narinfo are no system call each. */
 class Sink {
-  readonly #out: FileHandle;
-  readonly #onBytes: OnBytes;
+  readonly #out: TakeBytes;
   readonly #pending = Buffer.allocUnsafe(COPY_SIZE);
   #filled = 0;
-  #position: number;
 
-  constructor(out: FileHandle, position: number, onBytes: OnBytes) {
+  constructor(out: TakeBytes) {
     this.#out = out;
-    this.#position = position;
-    this.#onBytes = onBytes;
   }
 
   async write(bytes: Uint8Array): Promise<void> {
-    if (this.#filled + bytes.length > COPY_SIZE) await this.#flush();
-    if (bytes.length >= COPY_SIZE) return this.#put(bytes);
+    if (this.#filled + bytes.length > COPY_SIZE) await this.flush();
+    if (bytes.length >= COPY_SIZE) return this.#out(bytes);
     this.#pending.set(bytes, this.#filled);
     this.#filled += bytes.length;
   }
 
-  async finish(): Promise<number> {
-    await this.#flush();
-    return this.#position;
-  }
-
-  async #flush(): Promise<void> {
-    await this.#put(this.#pending.subarray(0, this.#filled));
+  async flush(): Promise<void> {
+    if (this.#filled > 0) await this.#out(this.#pending.subarray(0, this.#filled));
     this.#filled = 0;
-  }
-
-  async #put(bytes: Uint8Array): Promise<void> {
-    for (let done = 0; done < bytes.length; ) {
-      const { bytesWritten } = await this.#out.write(bytes, done, bytes.length - done, this.#position);
-      done += bytesWritten;
-      this.#position += bytesWritten;
-    }
-    if (bytes.length > 0) await this.#onBytes(bytes.length);
   }
 }
 
 async function copyFile(
-  member: { readonly name: string; readonly size: number; readonly path: string },
+  { name, file, sha256 }: Extract<TarSource, { file: FilePart }>,
   buffer: Buffer,
   sink: Sink,
   signal: AbortSignal | undefined,
 ): Promise<void> {
-  const file = await open(member.path);
-  try {
-    let done = 0;
-    for (;;) {
-      if (signal?.aborted) fail("INTERRUPTED", { subject: member.name });
-      const { bytesRead } = await file.read(buffer, 0, buffer.length, done);
-      if (bytesRead === 0) break;
-      done += bytesRead;
-      if (done > member.size) break;
-      await sink.write(buffer.subarray(0, bytesRead));
-    }
-    if (done !== member.size) {
-      fail("BLOB_SIZE", {
-        subject: member.name,
-        expected: `${member.size} bytes`,
-        actual: done > member.size ? "more" : `${done} bytes`,
-      });
-    }
-  } finally {
-    await file.close();
+  const hasher = sha256 === undefined ? null : createHash("sha256");
+  let done = 0;
+  for await (const piece of piecesOf(file, name, buffer)) {
+    if (signal?.aborted) fail("INTERRUPTED", { subject: name });
+    done += piece.length;
+    hasher?.update(piece);
+    await sink.write(piece);
+  }
+  if (done !== file.size) {
+    fail("BLOB_SIZE", { subject: name, expected: `${file.size} bytes`, actual: `${done} bytes` });
+  }
+  const actual = hasher?.digest("hex");
+  if (sha256 !== undefined && actual !== undefined && actual !== sha256) {
+    fail("BLOB_HASH", { subject: name, expected: sha256, actual });
   }
 }
 
 /**
- * Walks the headers of the tar in `fd`, which has `fileSize` bytes (V1). Reads headers and padding only.
+ * Walks the headers of a tar of `fileSize` bytes (V1). Reads headers and padding only. `readable`: how many of its bytes, from
+ * the first, are there to be read; where they end the walk ends, with those members that lie before it.
  *
  * A header that is not exact is a finding; where its name and size can still be read and lead to another member, the
  * walk goes on, so that one flipped bit does not make everything behind it look missing. Two in a row end it.
  */
-export function walkTar(fd: number, fileSize: number, options: { readonly maxMembers: number }): TarWalk {
+export function walkTar(
+  read: ReadBytes,
+  fileSize: number,
+  options: { readonly maxMembers: number; readonly readable?: number },
+): TarWalk {
+  const { readable = fileSize } = options;
   const members = new Map<string, TarMember>();
   const findings: Finding[] = [];
   let lastWasBad = false;
@@ -179,9 +171,10 @@ export function walkTar(fd: number, fileSize: number, options: { readonly maxMem
       findings.push({ code: "TAR_TRUNCATED", offset: at, expected: "a header, or the end of the tar" });
       break;
     }
-    const block = readAt(fd, at, BLOCK);
+    if (at + BLOCK > readable) break;
+    const block = read(at, BLOCK);
     if (isZero(block)) {
-      findings.push(...checkEnd(fd, at, fileSize));
+      if (Math.min(at + TAR_END_SIZE, fileSize) <= readable) findings.push(...checkEnd(read, at, fileSize));
       break;
     }
     const { name, size, exact } = decodeHeader(block);
@@ -204,7 +197,8 @@ export function walkTar(fd: number, fileSize: number, options: { readonly maxMem
       });
       break;
     }
-    if (!isZero(readAt(fd, offset + size, end - offset - size))) {
+    if (end > readable) break;
+    if (!isZero(read(offset + size, end - offset - size))) {
       findings.push({ code: "TAR_PADDING", subject: excerpt(name), offset: offset + size });
     }
     if (members.has(name)) findings.push({ code: "TAR_DUPLICATE", subject: excerpt(name), offset: at });
@@ -220,12 +214,12 @@ export function walkTar(fd: number, fileSize: number, options: { readonly maxMem
 }
 
 /** Exactly two zero blocks, the first of them at `at`. */
-function checkEnd(fd: number, at: number, fileSize: number): Finding[] {
+function checkEnd(read: ReadBytes, at: number, fileSize: number): Finding[] {
   const rest = fileSize - at;
   if (rest < TAR_END_SIZE) {
     return [{ code: "TAR_TRUNCATED", offset: at, expected: "two zero blocks", actual: `${rest} bytes` }];
   }
-  if (rest > TAR_END_SIZE || !isZero(readAt(fd, at, TAR_END_SIZE))) {
+  if (rest > TAR_END_SIZE || !isZero(read(at, TAR_END_SIZE))) {
     return [{ code: "TAR_END", offset: at, expected: "two zero blocks", actual: `${rest} bytes` }];
   }
   return [];
@@ -260,15 +254,17 @@ function isZero(bytes: Buffer): boolean {
   return bytes.every((byte) => byte === 0);
 }
 
-/** All of the bytes asked for, which lie within the file as it was measured. */
-function readAt(fd: number, position: number, length: number): Buffer {
-  const bytes = Buffer.alloc(length);
-  let done = 0;
-  while (done < length) {
-    const read = readSync(fd, bytes, done, length - done, position + done);
-    if (read === 0)
-      return fail("TAR_TRUNCATED", { offset: position + done, hint: "The file shrank meanwhile." });
-    done += read;
-  }
-  return bytes;
+/** Of an open file. */
+export function readerOf(fd: number): ReadBytes {
+  return (position, length) => {
+    const bytes = Buffer.alloc(length);
+    let done = 0;
+    while (done < length) {
+      const read = readSync(fd, bytes, done, length - done, position + done);
+      if (read === 0)
+        return fail("TAR_TRUNCATED", { offset: position + done, hint: "The file shrank meanwhile." });
+      done += read;
+    }
+    return bytes;
+  };
 }

@@ -1,18 +1,21 @@
 /**
- * Writes a bundle from NAR blobs and docs that are in place: the rest of a directory, or a whole tar
+ * Writes a bundle from NAR blobs and docs that are in place: the rest of a directory, or a whole tar, in parts if need be
  * (docs/format.md, section 8). Names that are not final, and the last rename, are the caller's.
  */
-import { copyFile, type FileHandle, lstat, mkdir, open, rm, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { copyFile, lstat, mkdir, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Finding, fail } from "../errors.js";
 import type { Report } from "../events.js";
-import type { BundleDocument } from "../generated/types.js";
+import type { BundleDocument, PartsIndex } from "../generated/types.js";
+import { partOf } from "../segments.js";
 import { type Contents, contentsOf, type ExpectedFile } from "./contents.js";
 import { errorCode, onDisk, syncPath } from "./disk.js";
 import { formatDocument } from "./document.js";
 import { blobName, docName, FOLDERS } from "./layout.js";
 import { openMedium } from "./medium.js";
-import { type TarSource, tarSize, writeMembers } from "./tar.js";
+import { sizeOfSource, type TarSource, tarSize, writeMembers } from "./tar.js";
+import { type Cut, FileOut, PartsOut, type TarOut } from "./tar-out.js";
 
 /** By full name in the bundle. */
 export type Approvals = ReadonlyMap<string, Buffer>;
@@ -23,8 +26,6 @@ const PARALLEL = 16;
 const MANY_FILES = 500;
 /** Bytes between two reports of progress. */
 const PROGRESS_STEP = 16 * 1024 * 1024;
-/** Bytes between two syncs of a tar. */
-const SYNC_STEP = 64 * 1024 * 1024;
 
 /**
  * Completes `dir`, whose NAR blobs and docs are in place: everything else, `index.json` last; removes what an earlier,
@@ -61,80 +62,74 @@ export async function finishDirectory(
   for (const folder of [...FOLDERS, ""]) await syncPath(join(dir, folder));
 }
 
+interface Writing {
+  readonly document: BundleDocument;
+  readonly approvals: Approvals;
+  readonly report: Report;
+  readonly signal?: AbortSignal;
+}
+
 /**
  * Writes the bundle's tar to `out`, which is replaced, and syncs it. `dir` needs only NAR blobs and docs.
  * Throws BLOB_MISSING and BLOB_SIZE as `finishDirectory` does, INTERRUPTED, DISK, NO_SPACE.
  */
-export async function writeTar(
+export async function writeTar(dir: string, out: string, what: Writing): Promise<void> {
+  await writeSources(await sourcesIn(dir, what), await FileOut.open(out), what);
+  await syncPath(dirname(out));
+}
+
+/** As `writeTar`, into parts in the folder `out`. Throws USAGE for too many parts, too. */
+export async function writeParts(
   dir: string,
   out: string,
-  what: {
-    readonly document: BundleDocument;
-    readonly approvals: Approvals;
-    readonly report: Report;
-    readonly signal?: AbortSignal;
-  },
+  what: Writing & { readonly cut: Cut },
 ): Promise<void> {
-  const { document, approvals, report } = what;
-  const contents = contentsOf(document, formatDocument(document), approvals);
-  const members = sourcesOf(dir, document, contents);
-  await requireGiven(members);
-  const total = tarSize(members.map((member) => ("bytes" in member ? member.bytes.length : member.size)));
+  const members = await sourcesIn(dir, what);
+  const about = { ...nameOf(what.document), size: sizeOfTar(members) };
+  await writeSources(members, await PartsOut.open(out, what.cut, about), what);
+}
+
+/** What an index of parts says of a bundle. */
+export function nameOf(document: BundleDocument): Pick<PartsIndex, "bundle" | "product" | "release"> {
+  const bundle = createHash("sha256").update(formatDocument(document)).digest("hex");
+  return { bundle, product: document.product, release: document.release };
+}
+
+/** Bytes of the whole tar. */
+export function sizeOfTar(members: readonly TarSource[]): number {
+  return tarSize(members.map(sizeOfSource));
+}
+
+/** Writes a whole tar, says how far it is, and ends or closes `out`. Throws as `writeTar`, and BLOB_HASH. */
+export async function writeSources(
+  members: readonly TarSource[],
+  out: TarOut,
+  { report, signal }: Pick<Writing, "report" | "signal">,
+): Promise<void> {
+  const total = sizeOfTar(members);
   report({ type: "phase.started", phase: "tar", bytes: total });
   let done = 0;
   let reported = 0;
-  await onDisk(out, async () => {
-    const file = await open(out, "w", 0o644);
-    const sync = new SteadySync(file);
-    const onBytes = (bytes: number): Promise<void> => {
-      done += bytes;
-      if (done - reported >= PROGRESS_STEP) {
-        reported = done;
-        report({ type: "phase.progress", phase: "tar", items: 0, bytes: done, share: done / total });
-      }
-      return sync.wrote(bytes);
-    };
-    try {
-      await writeMembers(file, 0, members, {
-        onBytes,
-        ...(what.signal === undefined ? {} : { signal: what.signal }),
-      });
-      await sync.end();
-    } finally {
-      await file.close();
-    }
-  });
-  await syncPath(dirname(out));
+  const take = async (bytes: Uint8Array): Promise<void> => {
+    await out.take(bytes);
+    done += bytes.length;
+    if (done - reported < PROGRESS_STEP) return;
+    reported = done;
+    report({ type: "phase.progress", phase: "tar", items: 0, bytes: done, share: done / total });
+  };
+  try {
+    await writeMembers(take, members, signal === undefined ? {} : { signal });
+    await out.end();
+  } finally {
+    await out.close();
+  }
   report({ type: "phase.finished", phase: "tar" });
 }
 
-/**
- * Syncs a file as it is written, one step behind: what memory took in a moment is not on the medium, and who watches would
- * wait for it at the end.
- */
-class SteadySync {
-  readonly #file: FileHandle;
-  #unsynced = 0;
-  #pending = Promise.resolve();
-
-  constructor(file: FileHandle) {
-    this.#file = file;
-  }
-
-  async wrote(bytes: number): Promise<void> {
-    this.#unsynced += bytes;
-    if (this.#unsynced < SYNC_STEP) return;
-    this.#unsynced = 0;
-    await this.#pending;
-    this.#pending = this.#file.datasync();
-    // Thrown where it is waited for: the system tells an error once.
-    this.#pending.catch(() => {});
-  }
-
-  async end(): Promise<void> {
-    await this.#pending;
-    await this.#file.sync();
-  }
+async function sourcesIn(dir: string, { document, approvals }: Writing): Promise<TarSource[]> {
+  const members = sourcesOf(dir, document, contentsOf(document, formatDocument(document), approvals));
+  await requireGiven(members);
+  return members;
 }
 
 /** Docs are blobs too; their blobs' bytes are those of the docs. */
@@ -150,11 +145,11 @@ async function placeDocBlobs(dir: string, document: BundleDocument, contents: Co
 async function requireGiven(sources: readonly TarSource[]): Promise<void> {
   for (const source of sources) {
     if ("bytes" in source) continue;
-    const size = await sizeOf(source.path);
-    if (size === null) fail("BLOB_MISSING", { subject: source.name });
-    if (size !== source.size) {
-      fail("BLOB_SIZE", { subject: source.name, expected: `${source.size} bytes`, actual: `${size}` });
-    }
+    const { name, file } = source;
+    const size = await sizeOf(file.segments[0]!.path);
+    if (size === null) fail("BLOB_MISSING", { subject: name });
+    if (size !== file.size)
+      fail("BLOB_SIZE", { subject: name, expected: `${file.size} bytes`, actual: `${size}` });
   }
 }
 
@@ -172,8 +167,8 @@ async function sizeOf(path: string): Promise<number | null> {
 async function removeUnlisted(dir: string, contents: Contents): Promise<void> {
   const { medium, findings } = await openMedium(dir, { allowExtra: false });
   refuse(findings);
-  for (const [name, { path }] of medium.files) {
-    if (!contents.files.has(name)) await onDisk(name, () => rm(path));
+  for (const name of medium.files.keys()) {
+    if (!contents.files.has(name)) await onDisk(name, () => rm(join(dir, name)));
   }
 }
 
@@ -192,7 +187,7 @@ function sourcesOf(dir: string, document: BundleDocument, contents: Contents): T
   return [...contents.files].map(([name, file]) => {
     if (Buffer.isBuffer(file)) return { name, bytes: file };
     const doc = nars.has(name) ? undefined : docs.get(name);
-    return { name, size: file.size, path: join(dir, doc ?? name) };
+    return { name, file: partOf(join(dir, doc ?? name), file.size) };
   });
 }
 

@@ -175,6 +175,7 @@ function split(argv: readonly string[], commands: readonly Command[], columns: n
 
 /** What commands of two words have in common. */
 const GROUPS: Readonly<Record<string, string>> = {
+  bundle: "Cut a bundle into parts for media, and make it whole again",
   audit: "Check and export the record of what a site did",
   releases: "List what was restored, choose the current release, remove one",
   trust: "Say whom a site trusts, and what it may go back to",

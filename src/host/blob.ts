@@ -4,11 +4,11 @@
  * and verify.
  */
 import { createHash } from "node:crypto";
-import { closeSync, fstatSync, openSync } from "node:fs";
 import { AirgapError, type Finding } from "../errors.js";
 import { ReferenceScanner } from "../nix/references.js";
-import { type FilePart, piecesOf, READ_SIZE } from "./file-part.js";
-import { asDiskError, errorCode, READ_SAFELY } from "./files.js";
+import type { FilePart } from "../segments.js";
+import { piecesOf, READ_SIZE } from "./file-part.js";
+import { errorCode } from "./files.js";
 import { type NarPipe, NarPipeFront, readFromPipe } from "./nar-pipe.js";
 import {
   findingOf,
@@ -26,7 +26,7 @@ const MAX_REFUSED = 1024 ** 3;
 
 export interface BlobJob extends NarRequest {
   readonly kind: "blob";
-  /** Where the blob lies: a file of its own, or a part of a tar. */
+  /** Where the blob lies: a file of its own, in a tar, or in parts of one. */
   readonly file: FilePart;
   /** What the document says: hex SHA-256, and bytes. */
   readonly blob: string;
@@ -98,30 +98,21 @@ export class BlobChecker {
   }
 
   #checkInto(nar: NarSink, job: BlobJob, onNarBytes?: (narBytes: number) => void): BlobResult | null {
-    const file = openBlob(job);
-    if (typeof file !== "number")
-      return { findings: [file], blobSha256: null, narHash: null, contents: null };
     try {
-      return this.#read(nar, job, file, onNarBytes);
-    } finally {
-      closeSync(file);
+      return this.#read(nar, job, onNarBytes);
+    } catch (error) {
+      return { findings: [goneBlob(error, job.subject)], blobSha256: null, narHash: null, contents: null };
     }
   }
 
-  #read(
-    nar: NarSink,
-    job: BlobJob,
-    file: number,
-    onNarBytes: (narBytes: number) => void = () => {},
-  ): BlobResult | null {
+  #read(nar: NarSink, job: BlobJob, onNarBytes: (narBytes: number) => void = () => {}): BlobResult | null {
     const { subject, blob, blobSize } = job;
     const findings: Finding[] = [];
     const hasher = createHash("sha256");
     const frame = new FrameReading(this.#decoder, nar);
     let size = 0;
     let gaveUp = false;
-    const part = { ...job.file, size: Math.min(job.file.size, blobSize + 1) };
-    for (const chunk of piecesOf(file, part, this.#buffer)) {
+    for (const chunk of piecesOf(job.file, this.#buffer, blobSize + 1)) {
       if (size === 0 && !this.#largeWindows && wantsLargeWindow(chunk)) return null;
       size += chunk.length;
       hasher.update(chunk);
@@ -195,27 +186,11 @@ class FrameReading {
   }
 }
 
-/** Media change under us, whatever was seen when the bundle was opened: that is a finding, too. */
-function openBlob({ subject, file: { path } }: BlobJob): number | Finding {
-  let file: number;
-  try {
-    file = openSync(path, READ_SAFELY);
-  } catch (error) {
-    const code = errorCode(error);
-    if (code === "ENOENT") return { code: "BLOB_MISSING", subject, expected: path };
-    // ELOOP: a symlink. ENXIO: a socket.
-    if (code === "ELOOP" || code === "ENXIO") return { code: "FILE_TYPE", subject: path };
-    throw asDiskError(error, path);
-  }
-  if (reading(path, () => fstatSync(file)).isFile()) return file;
-  closeSync(file);
-  return { code: "FILE_TYPE", subject: path };
-}
-
-function reading<T>(path: string, action: () => T): T {
-  try {
-    return action();
-  } catch (error) {
-    throw asDiskError(error, path);
-  }
+/** Media change under us, whatever was seen when the bundle was opened: that is a finding, too. @throws `error` of else */
+function goneBlob(error: unknown, subject: string): Finding {
+  if (!(error instanceof AirgapError)) throw error;
+  const path = error.details.subject ?? "";
+  if (error.code === "FILE_TYPE") return { code: "FILE_TYPE", subject: path };
+  if (error.code !== "DISK" || errorCode(error.cause) !== "ENOENT") throw error;
+  return { code: "BLOB_MISSING", subject, expected: path };
 }

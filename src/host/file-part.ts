@@ -1,43 +1,58 @@
-/** Reads a file, or a part of one, that is known by its size. Synchronous, for worker threads. */
+/** Reads what is known by its size, in one file or several. Synchronous, for worker threads. */
 import { createHash } from "node:crypto";
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
-import { asDiskError, READ_SAFELY } from "./files.js";
-
-export interface FilePart {
-  readonly path: string;
-  /** Of its first byte. */
-  readonly offset: number;
-  readonly size: number;
-}
+import { fail } from "../errors.js";
+import type { FilePart, Segment } from "../segments.js";
+import { asDiskError, errorCode, READ_SAFELY } from "./files.js";
 
 /** Bytes that are read at a time. */
 export const READ_SIZE = 256 * 1024;
 
-/** The part's bytes, each piece in `buffer` and valid until the next; ends early where the file does. @throws DISK */
+/**
+ * At most `limit` of the part's bytes, each piece in `buffer` and valid until the next; ends early where a file does.
+ * @throws DISK; FILE_TYPE for what is no regular file, whatever it was before
+ */
 export function* piecesOf(
-  file: number,
-  { path, offset, size }: FilePart,
+  { segments }: FilePart,
   buffer: Buffer,
+  limit = Number.POSITIVE_INFINITY,
 ): Generator<Buffer, void, undefined> {
-  for (let at = 0; at < size; ) {
-    const got = readInto(buffer, { file, path, size: size - at, at: offset + at });
-    if (got === 0) return;
-    yield buffer.subarray(0, got);
-    at += got;
+  let left = limit;
+  for (const segment of segments) {
+    const file = openRegular(segment.path);
+    try {
+      const size = Math.min(segment.size, left);
+      for (let at = 0; at < size; ) {
+        const got = readInto(buffer, file, segment, at, size - at);
+        if (got === 0) return;
+        yield buffer.subarray(0, got);
+        at += got;
+      }
+      left -= size;
+    } finally {
+      closeSync(file);
+    }
   }
 }
 
-function readInto(
-  buffer: Buffer,
-  {
-    file,
-    path,
-    size,
-    at,
-  }: { readonly file: number; readonly path: string; readonly size: number; readonly at: number },
-): number {
+/** Nothing that was put in a file's place is followed, or waited for. */
+function openRegular(path: string): number {
+  let file: number;
   try {
-    return readSync(file, buffer, 0, Math.min(buffer.length, size), at);
+    file = openSync(path, READ_SAFELY);
+  } catch (error) {
+    // ELOOP: a symlink. ENXIO: a socket.
+    if (["ELOOP", "ENXIO"].includes(errorCode(error))) return fail("FILE_TYPE", { subject: path });
+    throw asDiskError(error, path);
+  }
+  if (fstatSync(file).isFile()) return file;
+  closeSync(file);
+  return fail("FILE_TYPE", { subject: path });
+}
+
+function readInto(buffer: Buffer, file: number, { path, offset }: Segment, at: number, size: number): number {
+  try {
+    return readSync(file, buffer, 0, Math.min(buffer.length, size), offset + at);
   } catch (error) {
     throw asDiskError(error, path);
   }
@@ -50,20 +65,15 @@ let buffer: Buffer | undefined;
 
 export function hashFilePart(part: FilePart): FileResult {
   buffer ??= Buffer.allocUnsafeSlow(READ_SIZE);
-  let file: number | undefined;
   try {
-    file = openSync(part.path, READ_SAFELY);
-    if (!fstatSync(file).isFile()) return null;
     const hasher = createHash("sha256");
     let size = 0;
-    for (const piece of piecesOf(file, part, buffer)) {
+    for (const piece of piecesOf(part, buffer)) {
       hasher.update(piece);
       size += piece.length;
     }
     return size === part.size ? hasher.digest("hex") : null;
   } catch {
     return null;
-  } finally {
-    if (file !== undefined) closeSync(file);
   }
 }

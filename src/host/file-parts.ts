@@ -4,14 +4,14 @@
  */
 import { type FileHandle, open } from "node:fs/promises";
 import { AirgapError, fail } from "../errors.js";
-import type { FilePart } from "./file-part.js";
+import type { Segment } from "../segments.js";
 import { READ_SAFELY, withDiskErrors } from "./files.js";
 
 const CHANGED = "The medium was changed or taken away while it was read.";
 
 /** The same bytes from `start` on, `length` of them. */
-export function sliceParts(parts: readonly FilePart[], start: number, length: number): FilePart[] {
-  const sliced: FilePart[] = [];
+export function sliceParts(parts: readonly Segment[], start: number, length: number): Segment[] {
+  const sliced: Segment[] = [];
   let skip = start;
   let left = length;
   for (const { path, offset, size } of parts) {
@@ -27,7 +27,7 @@ export function sliceParts(parts: readonly FilePart[], start: number, length: nu
 
 /** Each piece lies in `buffer` and is valid until the next is asked for. @throws AirgapError DISK, FILE_TYPE; BLOB_SIZE of a file that became shorter */
 export async function* piecesOfParts(
-  parts: readonly FilePart[],
+  parts: readonly Segment[],
   buffer: Buffer,
 ): AsyncGenerator<Buffer, void, undefined> {
   for (const part of parts) {
@@ -63,7 +63,7 @@ async function openRegular(path: string): Promise<FileHandle> {
 }
 
 /** Why a file cannot be read where this part begins; null where it can. */
-export async function canRead(part: FilePart): Promise<AirgapError | null> {
+export async function canRead(part: Segment): Promise<AirgapError | null> {
   try {
     for await (const _ of piecesOfParts([{ ...part, size: Math.min(1, part.size) }], Buffer.alloc(1)));
     return null;

@@ -174,8 +174,8 @@ export function makeTempDir(prefix: string, parent = tmpdir()): Promise<string> 
   return withDiskErrors(parent, () => mkdtemp(join(parent, prefix)));
 }
 
-/** What statfs(2) says of FAT, exFAT. */
-const FAT_TYPES = new Set([0x4d44, 0x2011bab0]);
+/** What statfs(2) says of FAT. exFAT, 0x2011bab0, has larger files and folders. */
+const FAT_TYPE = 0x4d44;
 
 export interface FileSystem {
   /** Tells it from others. */
@@ -184,7 +184,7 @@ export interface FileSystem {
   readonly freeBytes: number;
   /** Files that may still be made; null where there is no such limit. */
   readonly freeFiles: number | null;
-  /** Files end at 4 GiB (FAT), and names have no case. */
+  /** FAT: files end at 4 GiB, folders at 65,536 entries, and names have no case. */
   readonly isFat: boolean;
 }
 
@@ -198,7 +198,7 @@ export async function fileSystemOf(path: string): Promise<FileSystem> {
         device: dev,
         freeBytes: bavail * bsize,
         freeFiles: files === 0 ? null : ffree,
-        isFat: FAT_TYPES.has(type),
+        isFat: type === FAT_TYPE,
       };
     } catch (error) {
       if (errorCode(error) !== "ENOENT" || existing === dirname(existing)) throw asDiskError(error, path);

@@ -11,7 +11,7 @@ import { fail } from "../errors.js";
 import { fingerprint, formatNarInfo, type NarInfo } from "../nix/narinfo.js";
 import { formatPublicKey, generateSecretKey, type SecretKey, signFingerprint } from "../nix/signature.js";
 import { parseStorePath } from "../nix/store-path.js";
-import type { FilePart } from "./file-part.js";
+import type { FilePart } from "../segments.js";
 import { removeTree, withDiskErrors } from "./files.js";
 import type { SchedulePath } from "./import-schedule.js";
 import { type OnStaged, Staging, type TarBlob } from "./staging.js";
@@ -19,7 +19,7 @@ import { inTurns } from "./turns.js";
 
 export interface GatePath {
   readonly narInfo: NarInfo;
-  /** Where the blob's bytes lie: in a file of its own, or in a tar. */
+  /** Where the blob's bytes lie: in a file of its own, in a tar, or in parts of one. */
   readonly blob: FilePart;
 }
 

@@ -8,7 +8,7 @@ import type { AddressInfo, Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { setTimeout } from "node:timers/promises";
 import { AirgapError, fail } from "../errors.js";
-import type { FilePart } from "./file-part.js";
+import type { Segment } from "../segments.js";
 import { piecesOfParts, sliceParts } from "./file-parts.js";
 import { errorCode } from "./files.js";
 import { entityTag, hasAlready, mayResume, selectRange } from "./http-range.js";
@@ -20,7 +20,7 @@ export interface Resource {
   readonly size: number;
   /** Hex, of all of it: the entity tag; a whole file that turns out to have another is never sent to its end. */
   readonly sha256: string;
-  readonly body: Buffer | readonly FilePart[];
+  readonly body: Buffer | readonly Segment[];
   /** Default: 200. */
   readonly status?: 200 | 503;
   readonly headers?: OutgoingHttpHeaders;
@@ -249,7 +249,7 @@ class Exchange {
   async #sendFile(
     code: number,
     head: OutgoingHttpHeaders,
-    parts: readonly FilePart[],
+    parts: readonly Segment[],
     sha256: string | null,
   ): Promise<void> {
     const size = parts.reduce((sum, part) => sum + part.size, 0);
@@ -310,7 +310,7 @@ class Exchange {
 /** The client closed the connection, or was too slow: no concern of ours. */
 class ClientGone extends Error {}
 
-function requireHash([first]: readonly FilePart[], actual: string, expected: string): void {
+function requireHash([first]: readonly Segment[], actual: string, expected: string): void {
   if (actual === expected) return;
   fail("BLOB_HASH", { subject: first?.path ?? "", expected, actual });
 }

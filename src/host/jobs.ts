@@ -3,9 +3,10 @@
  * pool.ts's.
  */
 import { lstatSync } from "node:fs";
+import type { FilePart } from "../segments.js";
 import { BlobChecker, type BlobJob, type BlobResult, type CheckerOptions, type NarJob } from "./blob.js";
 import { type DiskNar, hashPath } from "./disk-nar.js";
-import { type FilePart, type FileResult, hashFilePart } from "./file-part.js";
+import { type FileResult, hashFilePart } from "./file-part.js";
 
 export interface DiskJob {
   readonly kind: "disk";

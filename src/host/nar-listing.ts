@@ -3,13 +3,12 @@
  * a tree on disk. Synchronous.
  */
 import { createHash, type Hash as Hasher } from "node:crypto";
-import { closeSync, openSync } from "node:fs";
 import { fail } from "../errors.js";
 import { formatSri, hashFromDigest } from "../nix/hash.js";
 import { NarParser, type NarVisitor } from "../nix/nar.js";
+import type { FilePart } from "../segments.js";
 import type { TreeEntry } from "./disk-nar.js";
-import { type FilePart, piecesOf, READ_SIZE } from "./file-part.js";
-import { asDiskError, READ_SAFELY } from "./files.js";
+import { piecesOf, READ_SIZE } from "./file-part.js";
 import { ZstdDecoder } from "./zstd/decoder.js";
 
 /** One for all: what a large frame took is given back only when it is collected. */
@@ -37,7 +36,7 @@ export function listBlob(blob: BlobNar): TreeEntry[] {
   decoder ??= new ZstdDecoder();
   decoder.reset(subject);
   let size = 0;
-  for (const chunk of pieces(blob.file)) {
+  for (const chunk of piecesOf(blob.file, Buffer.alloc(READ_SIZE))) {
     for (const bytes of decoder.decode(chunk)) {
       size += bytes.length;
       if (size > narSize) fail("NAR_SIZE", { subject, expected: `${narSize} bytes`, actual: "more" });
@@ -65,19 +64,4 @@ function lister(entries: TreeEntry[]): NarVisitor {
     contents: (chunk, start, end) => hasher.update(chunk.subarray(start, end)),
     regularEnd: () => entries.push({ ...file, type: "regular", sha256: hasher.digest("hex") }),
   };
-}
-
-/** Each valid until the next. */
-function* pieces(part: FilePart): Generator<Buffer> {
-  let file: number;
-  try {
-    file = openSync(part.path, READ_SAFELY);
-  } catch (error) {
-    throw asDiskError(error, part.path);
-  }
-  try {
-    yield* piecesOf(file, part, Buffer.alloc(READ_SIZE));
-  } finally {
-    closeSync(file);
-  }
 }

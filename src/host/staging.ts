@@ -6,8 +6,9 @@ import { closeSync, openSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
 import { AirgapError, fail } from "../errors.js";
-import { type FilePart, piecesOf } from "./file-part.js";
-import { READ_SAFELY, withDiskErrors } from "./files.js";
+import type { FilePart } from "../segments.js";
+import { piecesOf } from "./file-part.js";
+import { withDiskErrors } from "./files.js";
 import { inTurns } from "./turns.js";
 
 const COPY_SIZE = 1024 * 1024;
@@ -58,18 +59,14 @@ export class Staging {
     );
   }
 
-  async #copy({ name, path, offset, size }: TarBlob, onStaged: OnStaged): Promise<void> {
+  async #copy({ name, size, segments }: TarBlob, onStaged: OnStaged): Promise<void> {
     const to = join(this.#folder, name);
     await withDiskErrors(to, async () => {
-      const source = openSync(path, READ_SAFELY);
       const target = openSync(to, "wx");
       try {
         let copied = 0;
-        for (const piece of piecesOf(
-          source,
-          { path, offset, size },
-          Buffer.alloc(Math.min(size, COPY_SIZE)),
-        )) {
+        const buffer = Buffer.alloc(Math.min(size, COPY_SIZE));
+        for (const piece of piecesOf({ size, segments }, buffer)) {
           // Between pieces others may run, and signals come in; most blobs are of one.
           if (copied > 0) await setImmediate();
           if (this.#signal.aborted) throw new AirgapError("INTERRUPTED", { subject: "import" });
@@ -77,9 +74,10 @@ export class Staging {
           copied += piece.length;
           onStaged(name, copied);
         }
-        if (copied !== size) fail("BLOB_SIZE", { subject: path, actual: "a file that became shorter" });
+        if (copied !== size) {
+          fail("BLOB_SIZE", { subject: segments.at(-1)?.path ?? name, actual: "a file that became shorter" });
+        }
       } finally {
-        closeSync(source);
         closeSync(target);
       }
     });

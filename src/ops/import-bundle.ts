@@ -11,6 +11,7 @@ import { type ImportOptions, importPaths } from "../host/import.js";
 import type { NixContext } from "../host/nix/index.js";
 import { importMismatch } from "../host/nix/words.js";
 import { defaultThreads, runJobs } from "../host/pool.js";
+import { partOf, placeOf } from "../segments.js";
 import type { Context } from "./context.js";
 import { CopyProgress } from "./copy-progress.js";
 import type { VerifiedBundle } from "./verify/verified-bundle.js";
@@ -70,7 +71,9 @@ export function importProgress(
 ): CopyProgress {
   const copied = paths.map(({ storePath, narSize, blob, blobSize, references: after }) => {
     const staged =
-      medium.kind === "tar" ? { staged: { blob, size: blobSize, cost: blobSize + COST_OF_STAGED } } : {};
+      medium.kind === "directory"
+        ? {}
+        : { staged: { blob, size: blobSize, cost: blobSize + COST_OF_STAGED } };
     return { storePath, narSize, after, ...staged };
   });
   const costs = {
@@ -92,9 +95,8 @@ async function checkAgain(
     const file = medium.files.get(blobName(blob));
     if (file === undefined) return [];
     // A file of its own may have grown.
-    const size = medium.kind === "directory" ? file.size + 1 : file.size;
-    const place = { path: file.path, offset: file.offset, size };
-    return [{ kind: "blob", file: place, subject, blob, blobSize, narHash, narSize }];
+    const grown = medium.kind === "directory" ? partOf(file.segments[0]!.path, file.size + 1) : file;
+    return [{ kind: "blob", file: placeOf(grown), subject, blob, blobSize, narHash, narSize }];
   });
   return (await runJobs(jobs, context)).flatMap(({ findings }) => findings);
 }

@@ -25,6 +25,8 @@ export interface InspectOptions {
   readonly tree: boolean;
   /** Closure sizes of the largest paths. */
   readonly sizes: boolean;
+  /** Other folders that hold parts of a bundle in parts. */
+  readonly parts?: readonly string[];
 }
 
 const LARGEST = 20;
@@ -52,7 +54,10 @@ async function inspectSource(
   options: InspectOptions,
   context: Context,
 ): Promise<InspectReport> {
-  const { medium, findings } = await openMedium(source.path, { allowExtra: true });
+  const { medium, findings } = await openMedium(source.path, {
+    allowExtra: true,
+    parts: options.parts ?? [],
+  });
   const problems: Finding[] = [...findings];
   const bytes = await attempt(problems, () => medium.read(DOCUMENT_NAME, MAX_DOCUMENT_SIZE));
   const document = bytes === null ? null : readLoosely(bytes, problems);

@@ -54,6 +54,8 @@ import { verifyToBundle } from "./verify.js";
 
 export interface RebuildOptions {
   readonly trust: Exclude<Trust, { by: "nobody" }>;
+  /** Other folders that hold parts of a bundle in parts. */
+  readonly parts?: readonly string[];
   /** Default: the bundle's tier. */
   readonly from?: RebuildTier;
   /** A folder for the scratch store, which is kept, and resumed from; default: a temporary one. */
@@ -152,7 +154,7 @@ class Run {
     const { trust, dryRun, scratch: scratchDir } = this.#options;
     const { report, bundle } = await verifyToBundle(
       source,
-      { trust, documentOnly: false, allowExtra: false },
+      { trust, documentOnly: false, allowExtra: false, parts: this.#options.parts ?? [] },
       this.#context,
     );
     this.#claimed = auditBundle(report.bundle);

@@ -47,6 +47,8 @@ import { verifyToBundle } from "./verify.js";
 
 export interface RestoreOptions {
   readonly trust: Exclude<Trust, { by: "nobody" }>;
+  /** Other folders that hold parts of a bundle in parts. */
+  readonly parts?: readonly string[];
   /** As `nix --store` takes it; default: this machine's. */
   readonly store?: string;
   /** Default: PRODUCT-RELEASE. */
@@ -160,7 +162,7 @@ class Run {
     const { signal, report, env } = this.#context;
     const { report: verification, bundle } = await verifyToBundle(
       source,
-      { trust, documentOnly: false, allowExtra: false },
+      { trust, documentOnly: false, allowExtra: false, parts: this.#options.parts ?? [] },
       this.#context,
     );
     this.#claimed = auditBundle(verification.bundle);

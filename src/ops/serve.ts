@@ -30,6 +30,8 @@ import { verifyToBundle } from "./verify.js";
 
 export interface ServeOptions {
   readonly trust: Exclude<Trust, { by: "nobody" }>;
+  /** Other folders that hold parts of a bundle in parts. */
+  readonly parts?: readonly string[];
   /** `ADDRESS:PORT`; default: DEFAULT_LISTEN. */
   readonly listen?: string;
   /** Listen where other machines can come. */
@@ -119,7 +121,7 @@ class Run {
     try {
       const { report, bundle } = await verifyToBundle(
         source,
-        { trust, documentOnly: false, allowExtra: false },
+        { trust, documentOnly: false, allowExtra: false, parts: this.#options.parts ?? [] },
         this.#context,
       );
       this.#claimed = auditBundle(report.bundle);

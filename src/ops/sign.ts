@@ -4,6 +4,7 @@
  * whoever wants that runs verify.
  */
 import { basename, dirname, join, resolve } from "node:path";
+import { tarInParts } from "../bundle/medium.js";
 import { shellCommand } from "../bundle/site-commands.js";
 import { AirgapError, EXIT, exitOf, type Finding, fail } from "../errors.js";
 import type { SignReport, SignSummary } from "../generated/types.js";
@@ -77,6 +78,8 @@ async function recordApproval(
 
 async function signUnderLock(path: string, options: SignOptions, context: Context): Promise<SignReport> {
   const resolved = await resolveSubject(path);
+  const tarName = tarInParts(resolved);
+  if (tarName !== null) return refuseParts(path, tarName);
   return withLock(join(dirname(resolved), `.${basename(resolved)}.lock`), async () => {
     const subject = await openSubject(resolved, resolve(context.cwd, options.out ?? "."), context);
     if (!("put" in subject)) return refused(subject, [...subject.findings], subject.exit);
@@ -88,6 +91,20 @@ async function signUnderLock(path: string, options: SignOptions, context: Contex
     } finally {
       await removeTree(tempDir);
     }
+  });
+}
+
+/** With the commands that lead there. */
+function refuseParts(path: string, tarName: string): never {
+  const tar = shellCommand([tarName]);
+  const commands = [
+    `nix-airgap bundle join-parts ${shellCommand([path])} --out ${tar}`,
+    `nix-airgap sign ${tar} …`,
+    `nix-airgap bundle split ${tar} --size SIZE --out FOLDER`,
+  ];
+  return fail("PARTS_SIGN", {
+    subject: path,
+    hint: `Nothing was changed. Sign the whole: ${commands.join("; ")}. With the same SIZE only the last parts, the index and the hashes differ from before.`,
   });
 }
 

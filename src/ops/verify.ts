@@ -18,17 +18,19 @@ import { checkAddresses, checkNames } from "../bundle/names.js";
 import { PackedDerivations } from "../bundle/packed.js";
 import { PathSignatures } from "../bundle/path-signatures.js";
 import { checkPins } from "../bundle/pins.js";
-import { AirgapError, fail } from "../errors.js";
-import type { BundleDocument, VerifyReport } from "../generated/types.js";
+import { AirgapError, type Finding, fail } from "../errors.js";
+import type { BundleDocument, PartsIndex, VerifyReport } from "../generated/types.js";
 import type { FileJob } from "../host/jobs.js";
 import { WorkerPool } from "../host/pool.js";
 import { formatHex, hashOf } from "../nix/hash.js";
 import type { PublicKey } from "../nix/signature.js";
+import { placeOf } from "../segments.js";
 import { type BundleSource, withBundle } from "./bundle-source.js";
 import type { Context } from "./context.js";
 import { auditBundle, codesOf, record } from "./record.js";
 import { BlobReading } from "./verify/blobs.js";
 import { type Step, VerifyLog } from "./verify/log.js";
+import { checkParts } from "./verify/parts.js";
 import { authenticate, bind, checkSite, pathKeys, type Trust, trustDetails } from "./verify/trust.js";
 import { VerifiedBundle } from "./verify/verified-bundle.js";
 
@@ -42,6 +44,8 @@ export interface VerifyOptions {
   readonly documentOnly: boolean;
   /** Tolerate what operating systems leave on media. */
   readonly allowExtra: boolean;
+  /** Other folders that hold parts of a bundle in parts. */
+  readonly parts?: readonly string[];
 }
 
 export interface VerifyOutcome {
@@ -121,7 +125,9 @@ async function verifySteps(
     return refused();
   }
 
-  let medium = await open(log, source, options);
+  const opened = await open(log, source, { pool, context, ...options });
+  if (opened === null) return refused();
+  let medium = opened;
   // Threads are ready when the document has been read.
   if (!options.documentOnly && medium.files.size > MANY_FILES) pool.start();
 
@@ -135,6 +141,9 @@ async function verifySteps(
   const documentBytes = await readDocument(medium, documentSha256);
   const document = parse(log, documentBytes);
   if (document === null) return refused();
+  if (medium.parts?.index) {
+    log.find("V1", checkIndexName(medium.parts.index, medium.path, { ...document, bundle: documentSha256 }));
+  }
   bind(log, trust, document);
   if (log.failed("V2")) return refused();
   checkSite(log, trust, document, context);
@@ -142,7 +151,9 @@ async function verifySteps(
     // What this site will not take is not fetched.
     if (log.failed("V4")) return refused();
     await source.complete({ document, documentBytes, approvalFiles }, options.documentOnly);
-    medium = await open(log, source, options);
+    const whole = await open(log, source, { pool, context, ...options });
+    if (whole === null) return refused();
+    medium = whole;
   }
 
   // Threads read while this one does what takes no reading.
@@ -182,13 +193,50 @@ async function verifySteps(
   return { report, bundle: verified };
 }
 
-/** V1. */
-async function open(log: VerifyLog, { path }: BundleSource, options: VerifyOptions): Promise<Medium> {
+/** V1. Null where parts are missing or wrong. */
+async function open(
+  log: VerifyLog,
+  { path }: BundleSource,
+  options: VerifyOptions & { readonly pool: WorkerPool; readonly context: Context },
+): Promise<Medium | null> {
   const { medium, findings } = await openMedium(path, options);
   log.bundle.kind = medium.kind;
-  log.find("V1", findings);
   log.done("V1", medium.files.size);
-  return medium;
+  const wrongParts = await findWrongParts(medium, log, options);
+  log.find("V1", wrongParts.length > 0 ? wrongParts : findings);
+  return wrongParts.length > 0 ? null : medium;
+}
+
+/**
+ * V1, of a bundle in parts. What lies in a part that is missing or wrong, and behind it, nobody can tell, and it is that
+ * part which is to be had again: so where there are any, all of them are named, and nothing else is.
+ */
+async function findWrongParts(
+  { parts: onMedium }: Medium,
+  log: VerifyLog,
+  {
+    pool,
+    context,
+    documentOnly,
+  }: { readonly pool: WorkerPool; readonly context: Context; readonly documentOnly: boolean },
+): Promise<Finding[]> {
+  if (onMedium === null) return [];
+  const { findings, parts } = onMedium;
+  if (!documentOnly) return [...findings, ...(await checkParts(parts, pool, context))];
+  log.note("of the parts, only presence and size were looked at");
+  return [...findings];
+}
+
+type Named = Pick<PartsIndex, "bundle" | "product" | "release">;
+
+/** An index that was put beside the parts of another bundle. */
+function checkIndexName(index: Named, subject: string, document: Named): Finding[] {
+  const [expected, actual] = [index, document].map(
+    ({ product, release, bundle }) => `${product} ${release}, bundle ${bundle}`,
+  );
+  return expected === actual
+    ? []
+    : [{ code: "PARTS_FOREIGN", subject, expected: expected!, actual: actual! }];
 }
 
 /** Hex; null, with a finding, where there is no document that may be read. A stranger's is not held in memory. */
@@ -249,7 +297,7 @@ async function checkFiles(
   parts: FileParts,
 ): Promise<{ readonly blobs: number; readonly docsChecked: number }> {
   const { medium, document, contents, context, documentOnly } = parts;
-  if (medium.kind === "tar") {
+  if (medium.kind !== "directory") {
     log.find("V1", checkTarOrder(medium.files.keys(), contents.files.keys()));
   }
   await checkDerivedFiles(log, parts);
@@ -279,9 +327,7 @@ async function findEqual(medium: Medium, contents: Contents, pool: WorkerPool): 
     const file = medium.files.get(name);
     return file?.size === expected.length ? [{ name, expected, file }] : [];
   });
-  const jobs = likely.map(({ file: { path, offset, size } }): FileJob => {
-    return { kind: "file", file: { path, offset, size } };
-  });
+  const jobs = likely.map(({ file }): FileJob => ({ kind: "file", file: placeOf(file) }));
   const reading = pool.run(jobs);
   // Meanwhile, and before anything is waited for.
   const wanted = likely.map(({ expected }) => formatHex(hashOf("sha256", expected)));

@@ -147,7 +147,7 @@ describe("a signature of a tar that stops in the middle", () => {
     const after = readFileSync(path);
     const { medium } = await openMedium(path, { allowExtra: false });
     const first = [...medium.files.values()].find(({ name }) => name.startsWith("approvals/"))!;
-    return { path, before, after, cut: first.offset - 512 };
+    return { path, before, after, cut: first.segments[0]!.offset - 512 };
   }
 
   const bundleId = () => sha256(formatDocument(sample.document));

@@ -1,7 +1,7 @@
 /** Real data that the fuzzer starts from: the vectors, the members of the golden bundle, and what a release made by hand holds. */
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import { walkTar } from "../../src/bundle/tar.js";
+import { readerOf, walkTar } from "../../src/bundle/tar.js";
 import { ZstdDecoder } from "../../src/host/zstd/decoder.js";
 
 /** Tests and scripts run in the top folder; this file may be bundled elsewhere. */
@@ -36,7 +36,7 @@ function readGolden(): Map<string, Buffer> {
   const bytes = readFileSync(`${GOLDEN}.tar`);
   const file = openSync(`${GOLDEN}.tar`, "r");
   try {
-    const { members } = walkTar(file, bytes.length, { maxMembers: 1000 });
+    const { members } = walkTar(readerOf(file), bytes.length, { maxMembers: 1000 });
     return new Map(members.map(({ name, offset, size }) => [name, bytes.subarray(offset, offset + size)]));
   } finally {
     closeSync(file);

@@ -7,6 +7,7 @@ import { afterAll, describe, expect, it } from "vitest";
 import { BlobChecker, type BlobJob } from "../../src/host/blob.js";
 import { MAX_CAPTURE } from "../../src/host/nar-reading.js";
 import { type NarNode, writeNar } from "../../src/nix/nar-writer.js";
+import { partOf } from "../../src/segments.js";
 
 const A = "37xrjbmb2m563q3jb13jv6xnwwy4760n";
 const B = "v47c330my7x4cg2v2il45xcap019zfgh";
@@ -38,7 +39,7 @@ function job(nar: Uint8Array, change: Partial<BlobJob> = {}, onDisk?: Uint8Array
   return {
     kind: "blob",
     subject: "/nix/store/x",
-    file: { path, offset: 0, size: (onDisk ?? blob).length },
+    file: partOf(path, (onDisk ?? blob).length),
     blob: sha256(blob),
     blobSize: blob.length,
     narHash: sri(nar),
@@ -47,6 +48,7 @@ function job(nar: Uint8Array, change: Partial<BlobJob> = {}, onDisk?: Uint8Array
   };
 }
 
+const pathOf = ({ file }: Pick<BlobJob, "file">) => file.segments[0]!.path;
 const check = (j: BlobJob) => checker.check(j)!;
 const codes = (j: BlobJob): string[] => check(j).findings.map((finding) => finding.code);
 const nar = Buffer.from(
@@ -63,7 +65,25 @@ describe("a right blob", () => {
     });
     const inside = Buffer.concat([Buffer.alloc(1000, 1), zstd(nar), Buffer.alloc(1000, 2)]);
     const { file, blobSize } = job(nar, {}, inside);
-    expect(codes(job(nar, { file: { ...file, offset: 1000, size: blobSize } }))).toEqual([]);
+    expect(codes(job(nar, { file: partOf(pathOf({ file }), blobSize, 1000) }))).toEqual([]);
+  });
+
+  it("may lie in several files, wherever it is cut", () => {
+    const right = job(nar);
+    const blob = zstd(nar);
+    const [front, back] = [join(dir, "front"), join(dir, "back")];
+    for (let at = 1; at < blob.length; at++) {
+      writeFileSync(front, Buffer.concat([Buffer.alloc(100, 1), blob.subarray(0, at)]));
+      writeFileSync(back, Buffer.concat([blob.subarray(at), Buffer.alloc(100, 2)]));
+      const segments = [
+        { path: front, offset: 100, size: at },
+        { path: back, offset: 0, size: blob.length - at },
+      ];
+      expect(codes({ ...right, file: { size: blob.length, segments } })).toEqual([]);
+    }
+    rmSync(back);
+    const segments = [front, back].map((path) => ({ path, offset: 0, size: 1 }));
+    expect(codes({ ...right, file: { size: 2, segments } })).toEqual(["BLOB_MISSING"]);
   });
 
   it("may be many times larger than every buffer", () => {
@@ -79,7 +99,7 @@ describe("a wrong blob", () => {
     for (let at = 0; at < blob.length; at++) {
       const bad = Buffer.from(blob);
       bad[at]! ^= 1 << (at % 8);
-      writeFileSync(right.file.path, bad);
+      writeFileSync(pathOf(right), bad);
       expect(codes(right)).toEqual(["BLOB_HASH"]);
     }
   });
@@ -97,15 +117,15 @@ describe("a wrong blob", () => {
 
   it("is shorter than it was when the bundle was opened", () => {
     const shrunk = job(nar);
-    truncateSync(shrunk.file.path, 10);
+    truncateSync(pathOf(shrunk), 10);
     expect(codes(shrunk)).toEqual(["BLOB_SIZE", "BLOB_HASH"]);
   });
 
   it("is read one byte further than it should be, and no more", () => {
     const grown = job(nar);
-    truncateSync(grown.file.path, 10 * 2 ** 30);
+    truncateSync(pathOf(grown), 10 * 2 ** 30);
     const started = performance.now();
-    const sparse = { ...grown, file: { ...grown.file, size: 10 * 2 ** 30 } };
+    const sparse = { ...grown, file: partOf(pathOf(grown), 10 * 2 ** 30) };
     expect(codes(sparse)).toEqual(["BLOB_SIZE"]);
     expect(performance.now() - started).toBeLessThan(1000);
   });
@@ -125,9 +145,9 @@ describe("a wrong blob", () => {
 
   it("is missing, a symlink, a FIFO or a folder", () => {
     const right = job(nar);
-    const at = (path: string): string[] => codes({ ...right, file: { ...right.file, path } });
+    const at = (path: string): string[] => codes({ ...right, file: partOf(path, right.blobSize) });
     expect(at(join(dir, "absent"))).toEqual(["BLOB_MISSING"]);
-    symlinkSync(right.file.path, join(dir, "link"));
+    symlinkSync(pathOf(right), join(dir, "link"));
     expect(at(join(dir, "link"))).toEqual(["FILE_TYPE"]);
     execFileSync("mkfifo", [join(dir, "fifo")]);
     expect(at(join(dir, "fifo"))).toEqual(["FILE_TYPE"]);
@@ -137,8 +157,8 @@ describe("a wrong blob", () => {
 
   it("cannot be read: a typed error that names it", () => {
     const right = job(nar);
-    const path = join(right.file.path, "x");
-    expect(() => check({ ...right, file: { ...right.file, path } })).toThrow(
+    const path = join(pathOf(right), "x");
+    expect(() => check({ ...right, file: partOf(path, right.blobSize) })).toThrow(
       expect.objectContaining({ code: "DISK", details: expect.objectContaining({ subject: path }) }),
     );
   });

@@ -11,6 +11,7 @@ import { siteNix } from "../../src/host/nix/site.js";
 import { hashOf, parseHex } from "../../src/nix/hash.js";
 import { writeNar } from "../../src/nix/nar-writer.js";
 import { parseNarInfo } from "../../src/nix/narinfo.js";
+import { partOf } from "../../src/segments.js";
 import { compress } from "../support/zstd.js";
 
 const dir = mkdtempSync(join(tmpdir(), "airgap-gate-"));
@@ -28,7 +29,7 @@ function path(n: number, blobs: { file: string; offset: number }): GatePath {
   appendFileSync(blobs.file, blob);
   blobs.offset += blob.length;
   return {
-    blob: { path: blobs.file, offset, size: blob.length },
+    blob: partOf(blobs.file, blob.length, offset),
     narInfo: {
       storePath: `/nix/store/${String(n).padStart(32, "0")}-path-${n}`,
       url: `blobs/sha256/${sha256}`,
@@ -132,12 +133,12 @@ describe("the real Nix", () => {
     await importPaths(nix, gate, [nameOf(paths[0]!)], { store, lanes: 2, onEvent });
     expect(imported).toEqual([nameOf(paths[0]!)]);
 
-    const { blob } = paths[1]!;
+    const [blob] = paths[1]!.blob.segments;
     const other = compress(writeNar({ kind: "regular", executable: true, contents: Buffer.from("evil!!") }));
-    const file = readFileSync(blob.path);
-    const changed = Buffer.concat([file.subarray(0, blob.offset), other]);
-    writeFileSync(blob.path, changed);
-    const swapped = [paths[0]!, { ...paths[1]!, blob: { ...blob, size: other.length } }];
+    const file = readFileSync(blob!.path);
+    const changed = Buffer.concat([file.subarray(0, blob!.offset), other]);
+    writeFileSync(blob!.path, changed);
+    const swapped = [paths[0]!, { ...paths[1]!, blob: partOf(blob!.path, other.length, blob!.offset) }];
     const second = await makeGate(newDir("gate"), swapped, { blobs: null, signal });
     await expect(importPaths(nix, second, swapped.map(nameOf), { store, lanes: 2, onEvent })).rejects.toThrow(
       expect.objectContaining({ code: "NIX_FAILED" }),

@@ -11,6 +11,7 @@ import type { DiskJob, FileJob } from "../../src/host/jobs.js";
 import { type PoolOptions, type RunOptions, runJobs, WorkerPool } from "../../src/host/pool.js";
 import { splitJobs } from "../../src/host/schedule.js";
 import { writeNar } from "../../src/nix/nar-writer.js";
+import { partOf } from "../../src/segments.js";
 
 const dir = mkdtempSync(join(tmpdir(), "pool-test-"));
 afterAll(() => rmSync(dir, { recursive: true, force: true }));
@@ -52,7 +53,7 @@ function blobJob(text: string, change: Partial<BlobJob> = {}, ...options: string
   return {
     kind: "blob",
     subject: text.slice(0, 20),
-    file: { path: join(dir, sha256), offset: 0, size: blob.length },
+    file: partOf(join(dir, sha256), blob.length),
     blob: sha256,
     blobSize: blob.length,
     narHash: `sha256-${createHash("sha256").update(nar).digest("base64")}`,
@@ -61,6 +62,7 @@ function blobJob(text: string, change: Partial<BlobJob> = {}, ...options: string
   };
 }
 
+const pathOf = ({ file }: BlobJob) => file.segments[0]!.path;
 const run = (jobs: readonly BlobJob[], options: Partial<PoolOptions & RunOptions<BlobJob>> = {}) =>
   runJobs(jobs, { workerEntry, signal, threads: 2, ...options });
 
@@ -129,9 +131,9 @@ describe("worker pool", () => {
     const line = `${part} ${"the quick brown fox ".repeat(50)}\n`;
     const big = blobJob(line.repeat(Math.ceil(100e6 / line.length)), { scan: true });
     const damaged = join(dir, "damaged");
-    const bytes = readFileSync(big.file.path);
+    const bytes = readFileSync(pathOf(big));
     writeFileSync(damaged, Buffer.concat([bytes.subarray(0, bytes.length - 3), Buffer.from("xyz")]));
-    const cut = { ...big.file, size: bytes.length - 1000 };
+    const cut = partOf(pathOf(big), bytes.length - 1000);
     const wide = blobJob("w".repeat(100_000_000), {}, "--long=27");
     const cases: [BlobJob, string[]][] = [
       [big, []],
@@ -139,9 +141,9 @@ describe("worker pool", () => {
       [{ ...big, narHash: "sha256-x" }, ["NAR_HASH"]],
       [{ ...big, narSize: big.narSize - 8 }, ["NAR_SIZE"]],
       [{ ...big, narSize: big.narSize + 8 }, ["NAR_SIZE"]],
-      [{ ...big, file: { ...big.file, path: damaged } }, ["BLOB_HASH"]],
+      [{ ...big, file: partOf(damaged, big.blobSize) }, ["BLOB_HASH"]],
       [{ ...big, file: cut }, ["BLOB_SIZE", "BLOB_HASH"]],
-      [{ ...big, file: { ...big.file, path: join(dir, "nothing") } }, ["BLOB_MISSING"]],
+      [{ ...big, file: partOf(join(dir, "nothing"), big.blobSize) }, ["BLOB_MISSING"]],
     ];
     const hashParts = [part];
     for (const [job, codes] of cases) {
@@ -154,7 +156,7 @@ describe("worker pool", () => {
       expect(shared?.findings.map(({ code }) => code)).toEqual(codes);
       if (codes.length === 0) expect(progress).toEqual(progress.toSorted((a, b) => a - b));
     }
-    const bad = { ...big, file: { ...big.file, path: join(big.file.path, "x") } };
+    const bad = { ...big, file: partOf(join(pathOf(big), "x"), big.blobSize) };
     await expect(run([bad])).rejects.toThrow(refusal("DISK"));
   });
 
@@ -199,7 +201,7 @@ describe("worker pool", () => {
 
   it("passes typed errors on, from threads as well as without", async () => {
     const good = blobJob("good");
-    const bad = { ...good, file: { ...good.file, path: join(good.file.path, "x") } };
+    const bad = { ...good, file: partOf(join(pathOf(good), "x"), good.blobSize) };
     await expect(run([...many(good), bad])).rejects.toThrow(refusal("DISK"));
     await expect(run([good, bad])).rejects.toThrow(refusal("DISK"));
   });
@@ -260,7 +262,7 @@ describe("worker pool", () => {
 
   it("ends all runs when one fails", async () => {
     const good = blobJob("good");
-    const bad = { ...good, file: { ...good.file, path: join(good.file.path, "x") } };
+    const bad = { ...good, file: partOf(join(pathOf(good), "x"), good.blobSize) };
     const pool = new WorkerPool({ workerEntry, signal, threads: 2 });
     const runs = [many(bad), many(good)].map((jobs) => pool.run(jobs));
     await Promise.all(runs.map((run) => expect(run).rejects.toThrow(refusal("DISK"))));
@@ -270,7 +272,7 @@ describe("worker pool", () => {
   it("hashes parts of files; null where they are not all there", async () => {
     writeFileSync(join(dir, "part"), "0123456789");
     const part = (path: string, offset: number, size: number): FileJob => {
-      return { kind: "file", file: { path: join(dir, path), offset, size } };
+      return { kind: "file", file: partOf(join(dir, path), size, offset) };
     };
     const jobs = [part("part", 2, 3), part("part", 0, 11), part("absent", 0, 1), part(".", 0, 1)];
     const sha256 = createHash("sha256").update("234").digest("hex");

@@ -2,11 +2,12 @@ import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import type { Job } from "../../src/host/jobs.js";
 import { batchesOf, splitJobs, workOf } from "../../src/host/schedule.js";
+import { partOf } from "../../src/segments.js";
 
 const MIB = 1024 * 1024;
 
 function blob(narSize: number): Job {
-  const file = { path: "/x", offset: 0, size: 0 };
+  const file = partOf("/x", 0);
   return { kind: "blob", file, blob: "", blobSize: 0, subject: "", narHash: "", narSize };
 }
 

@@ -120,7 +120,7 @@ describe("a tar", () => {
   /** Where a header, a member's bytes or its padding ends, and one byte beside it. */
   async function boundaries(): Promise<number[]> {
     const { medium } = await openMedium(bundles.tar, { allowExtra: false });
-    const ends = [...medium.files.values()].flatMap(({ offset, size }) => [
+    const ends = [...medium.files.values()].flatMap(({ segments: [{ offset } = { offset: 0 }], size }) => [
       offset - BLOCK,
       offset,
       offset + size,

@@ -80,7 +80,8 @@ async function fileIn(bundle: string, name: string): Promise<MediumFile> {
 }
 
 /** Flips one bit of a file, in either form. */
-function flip({ path, offset, size }: MediumFile): void {
+function flip({ segments: [first], size }: MediumFile): void {
+  const { path, offset } = first!;
   const fd = openSync(path, "r+");
   const byte = Buffer.alloc(1);
   const at = offset + Math.floor(size / 2);
@@ -588,7 +589,7 @@ describe("the work itself", () => {
   it("tells of every blob, and writes nothing", async () => {
     const path = await writeBundle(makeRelease());
     const { medium } = await openMedium(path, { allowExtra: false });
-    const times = () => [...medium.files.values()].map((one) => statSync(one.path).mtimeMs);
+    const times = () => [...medium.files.values()].map((one) => statSync(one.segments[0]!.path).mtimeMs);
     const before = times();
     const context = testContext();
     await verify(path, packersWord, context);

@@ -2,6 +2,8 @@
 import type { Command } from "../command.js";
 import { auditExportCommand } from "./audit-export.js";
 import { auditVerifyCommand } from "./audit-verify.js";
+import { bundleJoinPartsCommand } from "./bundle-join-parts.js";
+import { bundleSplitCommand } from "./bundle-split.js";
 import { doctorCommand } from "./doctor.js";
 import { inspectCommand } from "./inspect.js";
 import { keygenCommand } from "./keygen.js";
@@ -36,6 +38,8 @@ export const COMMANDS: readonly Command[] = [
   releasesUseCommand,
   releasesRemoveCommand,
   serveCommand,
+  bundleSplitCommand,
+  bundleJoinPartsCommand,
   trustNewCommand,
   trustInitCommand,
   trustShowCommand,

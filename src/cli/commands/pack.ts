@@ -1,6 +1,7 @@
 import { isTime } from "../../time.js";
 import { command, given, UsageError } from "../command.js";
 import { readSecretKey } from "../keys.js";
+import { checkSize, parseSize, SIZE_WORDS } from "../size.js";
 import { NO_SITE, placeOptions, publicKeyOption, readTrust } from "../trust.js";
 
 export const packCommand = command({
@@ -18,8 +19,10 @@ export const packCommand = command({
     },
     out: {
       kind: "text",
-      describe: "PATH  a directory, or a file if it ends in .tar; default: PRODUCT-RELEASE-SYSTEM-TIER.tar",
+      describe:
+        "PATH  a directory, or a file if it ends in .tar; default: PRODUCT-RELEASE-SYSTEM-TIER.tar; with --split a folder, default: ….parts",
     },
+    split: { kind: "text", describe: `${SIZE_WORDS}; --out is a folder then`, check: checkSize },
     tier: {
       kind: "choice",
       choices: ["runtime", "build", "source"],
@@ -99,6 +102,10 @@ export const packCommand = command({
       what: "Just the output that was tested, of a flake that reads one variable",
       command: "nix-airgap pack --env PUMP_VARIANT=eu --expect default=$(readlink result) --key pump.sec",
     },
+    {
+      what: "For USB sticks with FAT32, which take no file over 4 GiB: parts, with their hashes",
+      command: "nix-airgap pack --key pump.sec --split fat32 --out /media/usb/pump-1.4.0",
+    },
     { what: "What would go in, and how large it is", command: "nix-airgap pack --dry-run" },
   ],
   async run({ positionals, options }, session) {
@@ -121,6 +128,7 @@ export const packCommand = command({
         ...given("release", options.release),
         ...given("secretKey", secretKey),
         ...given("out", options.out),
+        ...given("split", options.split === undefined ? undefined : (parseSize(options.split) ?? undefined)),
         ...given("tier", options.tier),
         ...given("sequence", options.sequence),
         ...given("previous", options.previous),

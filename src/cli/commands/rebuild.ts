@@ -1,6 +1,6 @@
 import { command, given } from "../command.js";
 import { readTrust, trustOptions } from "../trust.js";
-import { BUNDLE, bundleAt, sandboxPathOption } from "./shared.js";
+import { BUNDLE, bundleAt, foldersOfParts, partsOption, sandboxPathOption } from "./shared.js";
 
 export const rebuildCommand = command({
   name: "rebuild",
@@ -10,6 +10,7 @@ export const rebuildCommand = command({
   positional: BUNDLE,
   options: {
     ...trustOptions,
+    parts: partsOption,
     from: {
       kind: "choice",
       choices: ["build", "source"],
@@ -45,6 +46,7 @@ export const rebuildCommand = command({
       bundleAt(bundle, context.cwd),
       {
         trust,
+        parts: foldersOfParts(options.parts, context.cwd),
         ...given("from", options.from),
         ...given("scratch", options.scratch),
         sandboxPaths: options["sandbox-path"],

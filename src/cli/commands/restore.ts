@@ -1,6 +1,6 @@
 import { command, given } from "../command.js";
 import { readTrust, trustOptions } from "../trust.js";
-import { BUNDLE, bundleAt, storeOption } from "./shared.js";
+import { BUNDLE, bundleAt, foldersOfParts, partsOption, storeOption } from "./shared.js";
 
 export const restoreCommand = command({
   name: "restore",
@@ -10,6 +10,7 @@ export const restoreCommand = command({
   positional: BUNDLE,
   options: {
     ...trustOptions,
+    parts: partsOption,
     store: storeOption,
     "gc-root": { kind: "text", describe: "NAME  of the GC roots; default: PRODUCT-RELEASE" },
     "out-link": { kind: "text", describe: "DIR  for symlinks to the outputs" },
@@ -43,6 +44,7 @@ export const restoreCommand = command({
       bundleAt(bundle, context.cwd),
       {
         trust,
+        parts: foldersOfParts(options.parts, context.cwd),
         ...given("store", options.store),
         ...given("gcRoot", options["gc-root"]),
         ...given("outLink", options["out-link"]),

@@ -1,15 +1,16 @@
 import { command, given } from "../command.js";
 import { readTrust, trustOptions } from "../trust.js";
-import { BUNDLE, bundleAt } from "./shared.js";
+import { BUNDLE, bundleAt, foldersOfParts, partsOption } from "./shared.js";
 
 export const serveCommand = command({
   name: "serve",
   summary: "Verify a bundle, and serve it to the other machines of a site as a binary cache",
   description:
-    "Verifies all of a bundle first, and serves nothing unless it holds. Then gives it out over HTTP, straight from the directory or the tar: to stock Nix as a binary cache, its narinfos signed by the site's import key, and to nix-airgap on other machines as BUNDLE. A page at / says how to use it, /health whether all is well. Read-only; who reaches it can read all of the bundle. Listens on this machine alone unless told otherwise. Ctrl-C or SIGTERM ends it: answers on their way have 10 seconds, and the exit is 0.",
+    "Verifies all of a bundle first, and serves nothing unless it holds. Then gives it out over HTTP, straight from the directory, the tar or its parts: to stock Nix as a binary cache, its narinfos signed by the site's import key, and to nix-airgap on other machines as BUNDLE. A page at / says how to use it, /health whether all is well. Read-only; who reaches it can read all of the bundle. Listens on this machine alone unless told otherwise. Ctrl-C or SIGTERM ends it: answers on their way have 10 seconds, and the exit is 0.",
   positional: BUNDLE,
   options: {
     ...trustOptions,
+    parts: partsOption,
     listen: {
       kind: "text",
       describe: "ADDRESS:PORT  to listen on; default: 127.0.0.1:8484; port 0 takes any",
@@ -49,6 +50,7 @@ export const serveCommand = command({
       bundleAt(bundle, context.cwd),
       {
         trust,
+        parts: foldersOfParts(options.parts, context.cwd),
         ...given("listen", options.listen),
         beyondLoopback: options["beyond-loopback"],
         ...given("key", key),

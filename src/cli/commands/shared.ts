@@ -21,6 +21,16 @@ export function signedAt(what: string, cwd: string): string {
   });
 }
 
+/** Of every command that takes a bundle. */
+export const partsOption = {
+  kind: "texts",
+  describe: "DIR  with more parts of a bundle that is in parts; repeat for more",
+} as const;
+
+export function foldersOfParts(given: readonly string[], cwd: string): string[] {
+  return given.map((folder) => resolve(cwd, folder));
+}
+
 export const sandboxPathOption = {
   kind: "texts",
   describe: "P  of this machine to lend to builders, which weakens the verdict; repeat for more",

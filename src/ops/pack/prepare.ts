@@ -28,7 +28,14 @@ import { documentInputs, hasSelfAttributes, readFlake, type TopFlake } from "./f
 import { makeReal, readDerivations, tierPaths, tierTargets } from "./gather.js";
 import { compareRoots, knownIrreproducible, type PackPlan, planPaths, rootOf } from "./plan.js";
 import { chooseSequence, type Previous, readPrevious } from "./previous.js";
-import { chooseIdentity, chooseOut, type Identity, type PackOptions, parseInstallables } from "./request.js";
+import {
+  chooseIdentity,
+  chooseOut,
+  type Identity,
+  type Out,
+  type PackOptions,
+  parseInstallables,
+} from "./request.js";
 import { requireRoomToEvaluate, requireRoomToFetch } from "./room.js";
 import {
   findSecrets,
@@ -53,8 +60,6 @@ export interface Prepared {
   readonly level: number;
 }
 
-export type Out = ReturnType<typeof chooseOut>;
-
 /**
  * Everything up to the first byte written: reads, evaluates, builds and fetches what is missing. Findings are all the
  * reasons, found so far, why the flake cannot be packed.
@@ -76,7 +81,7 @@ export async function preparePack(
   const top = await step("read the flake", () => readFlake(nixContext, installables.ref, realStoreDir));
   const { identity, findings } = chooseIdentity(options, top.project, { ...top, rev: top.flake.rev });
   const tier = options.tier ?? top.project.tier ?? "build";
-  const out = chooseOut(options.out, context.cwd, { ...identity, systems: [system], tier });
+  const out = chooseOut(options, context.cwd, { ...identity, systems: [system], tier });
   if (findings.length === 0 && !options.dryRun && (await exists(out.path))) {
     await dropAbandonedStage(out.path);
     fail("OUT_EXISTS", { subject: out.path });

@@ -1,5 +1,6 @@
 /** What was asked of pack, made whole: installables, the flake's own nix-airgap.json, defaults. */
 import { basename, join, resolve } from "node:path";
+import type { Cut } from "../../bundle/tar-out.js";
 import { type Finding, fail } from "../../errors.js";
 import type { ProjectFile, Tier } from "../../generated/types.js";
 import { validateProjectFile } from "../../generated/validators.js";
@@ -14,8 +15,10 @@ export interface PackOptions {
   readonly product?: string;
   readonly release?: string;
   readonly secretKey?: SecretKey;
-  /** A directory to make, or a file that ends in `.tar`. */
+  /** A directory to make, or a file that ends in `.tar`; with `split` a folder to make, for the parts. */
   readonly out?: string;
+  /** Bytes of a part: the tar is written in parts of so many. */
+  readonly split?: number;
   readonly tier?: Tier;
   readonly sequence?: number;
   /** Path of the bundle of the release before. */
@@ -139,15 +142,24 @@ function asName(folder: string): string {
     .slice(0, 64);
 }
 
-/** Where the bundle goes: an absolute path, and its form. */
+export type Out =
+  | { readonly path: string; readonly form: "directory" | "tar" }
+  | { readonly path: string; readonly form: "parts"; readonly cut: Cut };
+
+/** Where the bundle goes: an absolute path, and its form. @throws AirgapError USAGE for a tar to be split */
 export function chooseOut(
-  out: string | undefined,
+  { out, split }: Pick<PackOptions, "out" | "split">,
   cwd: string,
   name: Identity & { readonly systems: readonly string[]; readonly tier: Tier },
-): { readonly path: string; readonly form: "directory" | "tar" } {
-  const path = resolve(
-    cwd,
-    out ?? `${name.product}-${name.release}-${name.systems.join("+")}-${name.tier}.tar`,
-  );
-  return { path, form: path.endsWith(".tar") ? "tar" : "directory" };
+): Out {
+  const base = `${name.product}-${name.release}-${name.systems.join("+")}-${name.tier}`;
+  if (split === undefined) {
+    const path = resolve(cwd, out ?? `${base}.tar`);
+    return { path, form: path.endsWith(".tar") ? "tar" : "directory" };
+  }
+  const path = resolve(cwd, out ?? `${base}.parts`);
+  if (path.endsWith(".tar")) {
+    fail("USAGE", { subject: "--out", expected: "a folder for the parts, with --split", actual: path });
+  }
+  return { path, form: "parts", cut: { tarName: `${base}.tar`, partSize: split } };
 }

@@ -32,6 +32,8 @@ export interface Stage {
   readonly bundle: string;
   /** And as a tar. */
   readonly tar: string;
+  /** And as parts of one. */
+  readonly parts: string;
 }
 
 /** What finished blobs depend on: with another recipe they are thrown away. */
@@ -78,9 +80,11 @@ export async function openStage(out: string, recipe: StageRecipe): Promise<Stage
       cache: join(dir, "cache"),
       bundle: join(dir, "bundle"),
       tar: join(dir, "bundle.tar"),
+      parts: join(dir, "parts"),
     };
-    // Of blobs something may be kept; this is written anew.
+    // Of blobs something may be kept; these are written anew.
     await rm(stage.tar, { force: true });
+    await removeTree(stage.parts);
     await mkdir(stage.cache, { recursive: true });
     await mkdir(join(stage.bundle, "blobs", "sha256"), { recursive: true });
     await writeFile(recipeFile, text);

@@ -2,15 +2,14 @@
  * Writes a planned bundle: blobs, then the document, then what follows from it; checks the whole of it as a site would;
  * the final name last.
  */
-import { mkdir, rename, stat } from "node:fs/promises";
-import { dirname } from "node:path";
+import { mkdir, readdir, rename, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
 import { formatDocument } from "../../bundle/document.js";
-import { finishDirectory, writeTar } from "../../bundle/write.js";
+import { finishDirectory, writeParts, writeTar } from "../../bundle/write.js";
 import { AirgapError, fail } from "../../errors.js";
 import type { BundleDocument, PackReport, Path, VerifyReport } from "../../generated/types.js";
 import {
   exists,
-  fileSystemOf,
   type Need,
   publishFile,
   removeTree,
@@ -30,19 +29,17 @@ import { signingKey } from "../../trust/signing.js";
 import { machineStatement } from "../../trust/statement.js";
 import type { Context } from "../context.js";
 import { type CopyCosts, CopyProgress } from "../copy-progress.js";
+import { requireFitsFat, warnOfFat } from "../fat.js";
 import type { PhaseClock } from "../phase-clock.js";
 import type { Trust } from "../verify/trust.js";
 import { verify } from "../verify.js";
 import { lanesOf } from "./lanes.js";
 import type { PackPlan } from "./plan.js";
 import type { Prepared } from "./prepare.js";
-import type { PackOptions } from "./request.js";
+import type { Out, PackOptions } from "./request.js";
 import { COMPRESSED_SHARE, needsOfTemp } from "./room.js";
 import { SizeLimit } from "./size-limit.js";
 import { blobInLane, fillLanes, openStage, stageOf, takeBlobs, withStageLock } from "./stage.js";
-
-/** The largest file of FAT32. */
-const MAX_FAT_FILE = 2 ** 32 - 1;
 
 export type Written =
   | { readonly bundle: NonNullable<PackReport["bundle"]>; readonly verification: null }
@@ -107,8 +104,8 @@ async function fillStage(
   const lanes = lanesOf(plan.paths, context.threads ?? defaultThreads());
   const recipe = { compressionLevel: level, nixVersion: plan.draft.tools.nix, lanes: lanes.length };
   const narBytes = plan.paths.reduce((sum, path) => sum + path.narSize, 0);
-  const isTar = out.form === "tar";
-  const copies = isTar ? 2 : 1;
+  const copies = out.form === "directory" ? 1 : 2;
+  await warnOfFat(folder, plan.paths.length, context);
   const missing = narBytes * COMPRESSED_SHARE * copies - (await sizeOnDisk(stageOf(out.path)));
   await requireSpace(roomFor(folder, missing), needsOfTemp(tempDir, lanes, recipe.nixVersion));
   const stage = await openStage(out.path, recipe);
@@ -134,23 +131,36 @@ async function fillStage(
   const approvals = packerApproval(document, sha256, options.secretKey);
   const { blobBytes } = document.totals;
   limit.check(blobBytes + 2 * documentBytes.length, "without narinfos");
-  if (isTar) await requireSpace(roomFor(folder, blobBytes));
-  await checkFat(folder, isTar ? blobBytes : largestBlob(paths));
+  if (out.form !== "directory") await requireSpace(roomFor(folder, blobBytes));
+  await requireFitsFat(folder, largestFile(out, paths, blobBytes));
 
-  const partial = isTar ? stage.tar : stage.bundle;
-  await clock.phase("write", {}, () =>
-    isTar
-      ? writeTar(stage.bundle, partial, {
-          document,
-          approvals,
-          report: context.report,
-          signal: context.signal,
-        })
-      : finishDirectory(stage.bundle, document, approvals, (dir) => syncFileSystem(dir, context.signal)),
-  );
-  const bytes = isTar ? (await stat(partial)).size : blobBytes + 2 * documentBytes.length;
+  const what = { document, approvals, report: context.report, signal: context.signal };
+  const partial = { directory: stage.bundle, tar: stage.tar, parts: stage.parts }[out.form];
+  await clock.phase("write", {}, () => {
+    if (out.form === "tar") return writeTar(stage.bundle, partial, what);
+    if (out.form === "parts") return writeParts(stage.bundle, partial, { ...what, cut: out.cut });
+    return finishDirectory(stage.bundle, document, approvals, (dir) => syncFileSystem(dir, context.signal));
+  });
+  const bytes = out.form === "directory" ? blobBytes + 2 * documentBytes.length : await sizeOfFiles(partial);
   limit.check(bytes, "as it was written");
   return { stageDir: stage.dir, partial, sha256, bytes };
+}
+
+function largestFile(out: Out, paths: readonly Path[], blobBytes: number): number {
+  if (out.form === "tar") return blobBytes;
+  return out.form === "parts" ? Math.min(out.cut.partSize, blobBytes) : largestBlob(paths);
+}
+
+/** Of a tar, or of parts with what lies beside them. */
+async function sizeOfFiles(path: string): Promise<number> {
+  const { size, isFolder } = await withDiskErrors(path, async () => {
+    const stats = await stat(path);
+    return { size: stats.size, isFolder: stats.isDirectory() };
+  });
+  if (!isFolder) return size;
+  let bytes = 0;
+  for (const name of await readdir(path)) bytes += (await stat(join(path, name))).size;
+  return bytes;
 }
 
 /** A path costs the less beside its bytes, the longer a byte takes to compress. What Nix has compressed it reads once more. */
@@ -213,17 +223,6 @@ function packerApproval(
   });
   const { fileName, bytes } = makeApproval(statement, signingKey(secretKey));
   return new Map([[`approvals/${fileName}`, bytes]]);
-}
-
-async function checkFat(folder: string, largest: number): Promise<void> {
-  const { isFat } = await fileSystemOf(folder);
-  if (!isFat || largest <= MAX_FAT_FILE) return;
-  fail("DISK", {
-    subject: folder,
-    expected: `files of at most ${MAX_FAT_FILE} bytes, since this is a FAT file system`,
-    actual: `${largest} bytes`,
-    hint: "Write to another file system, or format the medium as exFAT or ext4; a directory (--out without .tar) has smaller files.",
-  });
 }
 
 async function publishDirectory(partial: string, out: string): Promise<void> {

@@ -1,4 +1,5 @@
 /** What a restore will do: which paths are missing, in which order they come, and how much room they need. */
+import type { Medium } from "../../bundle/medium.js";
 import type { BundleDocument, Path } from "../../generated/types.js";
 import { maxStaged } from "../../host/import-schedule.js";
 import { dependencyOrder } from "../../nix/closure.js";
@@ -14,7 +15,7 @@ export interface RestorePlan {
   readonly importBytes: number;
   /** Bytes in the file system of the store. */
   readonly needed: number;
-  /** Bytes that are copied out of a tar at a time; 0 for a directory. */
+  /** Bytes that are copied out of a tar, or its parts, at a time; 0 for a directory. */
   readonly staging: number;
 }
 
@@ -22,7 +23,7 @@ export interface RestorePlan {
 export function planRestore(
   document: BundleDocument,
   invalid: ReadonlySet<string>,
-  medium: "directory" | "tar",
+  medium: Medium["kind"],
 ): RestorePlan {
   const byPath = new Map(document.paths.map((path) => [path.storePath, path]));
   const missing = dependencyOrder(byPath, invalid).map((path) => byPath.get(path)!);
@@ -36,8 +37,8 @@ export function planRestore(
   };
 }
 
-/** Most bytes that an import of these paths copies out of a tar at a time; 0 for a directory. */
-export function stagingBytes(paths: readonly Path[], medium: "directory" | "tar"): number {
+/** Most bytes that an import of these paths copies out of a tar, or its parts, at a time; 0 for a directory. */
+export function stagingBytes(paths: readonly Path[], medium: Medium["kind"]): number {
   if (medium === "directory") return 0;
   return maxStaged(paths.map(({ blobSize }) => blobSize));
 }

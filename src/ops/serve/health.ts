@@ -1,11 +1,11 @@
 /** Whether what is served can still be read, as far as answers and a look at the medium tell. */
 import type { AirgapError } from "../../errors.js";
 import { EXIT } from "../../errors.js";
-import type { FilePart } from "../../host/file-part.js";
 import { canRead } from "../../host/file-parts.js";
+import type { Segment } from "../../segments.js";
 
 export class Health {
-  readonly #probe: FilePart;
+  readonly #probe: Segment;
   readonly #onTrouble: (reason: string) => void;
   /** Files that could not be read; a medium may come back. */
   readonly #suspects = new Set<string>();
@@ -16,7 +16,7 @@ export class Health {
   trouble: string | null = null;
 
   /** `probe`: a file that is read when somebody asks. `onTrouble` hears when it is no longer well. */
-  constructor(probe: FilePart, onTrouble: (reason: string) => void) {
+  constructor(probe: Segment, onTrouble: (reason: string) => void) {
     this.#probe = probe;
     this.#onTrouble = onTrouble;
   }

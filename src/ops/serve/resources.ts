@@ -17,12 +17,12 @@ import {
 import type { MediumFile } from "../../bundle/medium.js";
 import { FILES_NAME, formatServedFiles } from "../../bundle/served-files.js";
 import type { HealthReport, Path } from "../../generated/types.js";
-import type { FilePart } from "../../host/file-part.js";
 import { signed } from "../../host/gate.js";
 import type { Lookup, Resource } from "../../host/http-server.js";
 import { formatHex, hashOf } from "../../nix/hash.js";
 import { formatNarInfo } from "../../nix/narinfo.js";
 import type { SecretKey } from "../../nix/signature.js";
+import type { Segment } from "../../segments.js";
 import type { VerifiedBundle } from "../verify/verified-bundle.js";
 import { PAGE_HEADERS } from "./page.js";
 
@@ -69,8 +69,8 @@ export async function resourcesOf({ bundle, key, page, health }: ServedParts): P
 }
 
 /** Where a file of the bundle lies. */
-export function partsOf({ path, offset, size }: MediumFile): FilePart[] {
-  return [{ path, offset, size }];
+export function partsOf({ segments }: MediumFile): readonly Segment[] {
+  return segments;
 }
 
 /** Hex SHA-256 by name, of all files that do not have it in their name. */

@@ -7,6 +7,7 @@ import { basename, dirname, join } from "node:path";
 import { parseDocument } from "../../bundle/document.js";
 import { classify, DOCUMENT_NAME, docName, INDEX_NAME, MAX_DOCUMENT_SIZE } from "../../bundle/layout.js";
 import { openMedium } from "../../bundle/medium.js";
+import { tarNameOf } from "../../bundle/parts-index.js";
 import { completeSignature, readApprovals, setApprovals } from "../../bundle/set-approvals.js";
 import { AirgapError, type Code, exitOf, type Finding, fail } from "../../errors.js";
 import type { BundleDocument, ReportedFinding, SignedThing, Statement } from "../../generated/types.js";
@@ -91,7 +92,8 @@ const HEAD_SIZE = 64 * 1024;
 /** What lies here, by what it begins with: a tar's first member has a name, JSON a brace. */
 async function kindOf(path: string): Promise<SignedThing["kind"]> {
   const stats = await withDiskErrors(path, () => stat(path));
-  if (!stats.isFile()) return "bundle";
+  // Its index is JSON, too, and a part is anything.
+  if (!stats.isFile() || tarNameOf(basename(path)) !== null) return "bundle";
   const head = (await readSmallFile(path, HEAD_SIZE))?.toString("latin1") ?? "";
   if (!/^\s*\{/.test(head)) return "bundle";
   if (/"format":\s*"nix-airgap-policy"/.test(head)) return "policy";

@@ -8,6 +8,7 @@ import { changesBetween } from "../../evidence/changes.js";
 import type { BundleDocument, ReviewedDocument, SignSummary } from "../../generated/types.js";
 import { fileSize, readSmallFile } from "../../host/files.js";
 import { formatHex, hashOf } from "../../nix/hash.js";
+import { partOf } from "../../segments.js";
 import { checkApprovals } from "../../trust/approval.js";
 import { type Policy, verificationKeys } from "../../trust/policy.js";
 import { type PersonalWord, saysSigner } from "../../trust/statement.js";
@@ -44,7 +45,7 @@ export async function reviewedDocuments(
 }
 
 async function hashAt(path: string, signal: AbortSignal): Promise<string> {
-  return hashOfFile({ name: path, path, offset: 0, size: await fileSize(path) }, signal);
+  return hashOfFile({ name: path, ...partOf(path, await fileSize(path)) }, signal);
 }
 
 export async function summarise(

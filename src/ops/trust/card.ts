@@ -4,6 +4,7 @@ import type { PolicyCard, PolicyReport } from "../../generated/types.js";
 import { VERSION } from "../../generated/version.js";
 import { fileSize } from "../../host/files.js";
 import { isOneFile, programFile } from "../../host/program.js";
+import { partOf } from "../../segments.js";
 import type { Policy } from "../../trust/policy.js";
 import type { Context } from "../context.js";
 import { readPolicy } from "../site.js";
@@ -36,5 +37,5 @@ export async function cardOf({ document, reference, keys }: Policy, context: Con
 async function programHash({ workerEntry, signal }: Context): Promise<string | null> {
   if (!isOneFile(workerEntry)) return null;
   const path = programFile(workerEntry);
-  return hashOfFile({ name: path, path, offset: 0, size: await fileSize(path) }, signal);
+  return hashOfFile({ name: path, ...partOf(path, await fileSize(path)) }, signal);
 }

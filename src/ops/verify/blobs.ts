@@ -17,6 +17,7 @@ import type { WorkerPool } from "../../host/pool.js";
 import type { Derivation } from "../../nix/derivation.js";
 import { parseSri } from "../../nix/hash.js";
 import { parseStorePath } from "../../nix/store-path.js";
+import { placeOf } from "../../segments.js";
 import type { Context } from "../context.js";
 import { Workload } from "../workload.js";
 import type { Step, VerifyLog } from "./log.js";
@@ -238,11 +239,9 @@ export class BlobReading {
         continue;
       }
       const { storePath: subject, narHash, narSize, blob, blobSize } = path;
-      const { path: filePath, offset, size } = file;
-      const place = { path: filePath, offset, size };
       const job: BlobJob = {
         kind: "blob",
-        file: place,
+        file: placeOf(file),
         blob,
         blobSize,
         subject,

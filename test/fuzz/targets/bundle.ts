@@ -5,7 +5,7 @@
 import { closeSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { blobName, docName } from "../../../src/bundle/layout.js";
-import { walkTar } from "../../../src/bundle/tar.js";
+import { readerOf, walkTar } from "../../../src/bundle/tar.js";
 import { CODES, type Code, EXIT } from "../../../src/errors.js";
 import { validateVerifyReport } from "../../../src/generated/report-validators.js";
 import { formatHex, hashOf } from "../../../src/nix/hash.js";
@@ -66,7 +66,7 @@ function signedParts(bytes: Buffer): string {
     const docs = new Set(
       release.document.docs.flatMap(({ name, sha256 }) => [docName(name), blobName(sha256)]),
     );
-    const { members } = walkTar(file, bytes.length, { maxMembers: 1000 });
+    const { members } = walkTar(readerOf(file), bytes.length, { maxMembers: 1000 });
     const parts = members.map(({ name, offset, size }) => {
       const isFree = blobs.has(name) || docs.has(name) || name === "index.json";
       return isFree ? name : `${name} ${formatHex(hashOf("sha256", bytes.subarray(offset, offset + size)))}`;

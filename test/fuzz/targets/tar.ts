@@ -1,7 +1,7 @@
 /** The tar, as a row of members. That they are those of a bundle is bundle.ts's. */
 import { ftruncateSync, openSync, writeSync } from "node:fs";
 import { join } from "node:path";
-import { tarBytes, walkTar } from "../../../src/bundle/tar.js";
+import { readerOf, tarBytes, walkTar } from "../../../src/bundle/tar.js";
 import { tarHeaders } from "../format-mutations.js";
 import type { Target } from "../fuzz.js";
 import { golden } from "../seeds.js";
@@ -33,7 +33,7 @@ export const tar: Target = {
     const file = tarFile();
     ftruncateSync(file, 0);
     writeSync(file, bytes, 0, bytes.length, 0);
-    const { members, findings } = walkTar(file, bytes.length, { maxMembers: 50 });
+    const { members, findings } = walkTar(readerOf(file), bytes.length, { maxMembers: 50 });
     for (const { offset, size } of members) {
       requireLaw(offset >= 512 && size >= 0 && offset + size <= bytes.length, "members lie in the file");
     }

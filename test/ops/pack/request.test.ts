@@ -88,6 +88,6 @@ describe("product and release", () => {
 
 it("the output is named by product, release, systems and tier, and is a tar by its ending", () => {
   const name = { product: "p", release: "1", systems: ["x86_64-linux"], tier: "build" } as const;
-  expect(chooseOut(undefined, "/w", name)).toEqual({ path: "/w/p-1-x86_64-linux-build.tar", form: "tar" });
-  expect(chooseOut("d", "/w", name)).toEqual({ path: "/w/d", form: "directory" });
+  expect(chooseOut({}, "/w", name)).toEqual({ path: "/w/p-1-x86_64-linux-build.tar", form: "tar" });
+  expect(chooseOut({ out: "d" }, "/w", name)).toEqual({ path: "/w/d", form: "directory" });
 });
