@@ -155,6 +155,11 @@ export const CODES = {
     "a part of the bundle was damaged, changed or exchanged",
     "Copy this part again from its source, or insert the medium that holds a good one. With another copy of the bundle: nix-airgap repair.",
   ),
+  MEDIA_DIFFER: code(
+    usage,
+    "these are no copies of one bundle",
+    "Give copies of the very same bundle: the same product, release and bundle id.",
+  ),
   PARTS_SIGN: code(
     usage,
     "parts are not signed where they lie: their media may be written already",

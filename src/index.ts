@@ -25,6 +25,7 @@ export type {
   RebuildReport,
   ReleaseChangeReport,
   ReleasesReport,
+  RepairReport,
   RestoreReceipt,
   ServeReport,
   SignReport,
@@ -50,6 +51,7 @@ export { type RebuildOptions, rebuild } from "./ops/rebuild.js";
 export { type ListOptions, listReleases } from "./ops/releases/list.js";
 export { type RemoveOptions, removeOneRelease } from "./ops/releases/remove.js";
 export { type UseOptions, useRelease } from "./ops/releases/use.js";
+export { type RepairOptions, repair } from "./ops/repair.js";
 export { type RestoreOptions, restore } from "./ops/restore.js";
 export { type ServeOptions, serve } from "./ops/serve.js";
 export { type SignOptions, sign } from "./ops/sign.js";

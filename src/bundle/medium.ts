@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { closeSync, constants, lstatSync, opendirSync, openSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
-import { type Code, type Finding, fail } from "../errors.js";
+import { AirgapError, type Code, type Finding, fail } from "../errors.js";
 import { excerpt } from "../nix/excerpt.js";
 import { cutOut, type FilePart, partOf, type Row } from "../segments.js";
 import { asDiskError, errorCode, onDiskSync } from "./disk.js";
@@ -53,6 +53,8 @@ export interface MediumOptions {
   readonly allowExtra: boolean;
   /** Other folders that hold parts; only for a bundle in parts. */
   readonly parts?: readonly string[];
+  /** Of a tar whose headers the device cannot read: has no files then, and is no error. */
+  readonly isTolerant?: boolean;
 }
 
 /**
@@ -70,9 +72,16 @@ export async function openMedium(
   const collect = new Collector(findings);
   const parts = partsAt(path, top, options.parts ?? []);
   if (parts !== null) findings.push(...parts.findings);
-  if (parts !== null) listParts(parts, collect);
-  else if (top.kind === "directory") listDirectory(top.path, options.allowExtra, collect);
-  else listTar(top.path, top.size, collect);
+  if (parts === null && top.kind === "directory") listDirectory(top.path, options.allowExtra, collect);
+  else {
+    try {
+      if (parts !== null) listParts(parts, collect);
+      else listTar(top.path, top.size, collect);
+    } catch (error) {
+      if (options.isTolerant !== true || !(error instanceof AirgapError)) throw error;
+      findings.push({ ...error.details, code: error.code });
+    }
+  }
   if (parts === null && top.kind === "directory" && collect.isForeign) {
     fail("BUNDLE_NOT_FOUND", { subject: path, hint: "Nothing in this folder is part of a bundle." });
   }

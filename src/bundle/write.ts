@@ -3,17 +3,18 @@
  * (docs/format.md, section 8). Names that are not final, and the last rename, are the caller's.
  */
 import { createHash } from "node:crypto";
-import { copyFile, lstat, mkdir, rm, writeFile } from "node:fs/promises";
+import { copyFile, lstat, mkdir, open, rm, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { type Finding, fail } from "../errors.js";
 import type { Report } from "../events.js";
 import type { BundleDocument, PartsIndex } from "../generated/types.js";
-import { partOf } from "../segments.js";
+import { type FilePart, partOf } from "../segments.js";
 import { type Contents, contentsOf, type ExpectedFile } from "./contents.js";
 import { errorCode, onDisk, syncPath } from "./disk.js";
 import { formatDocument } from "./document.js";
 import { blobName, docName, FOLDERS } from "./layout.js";
 import { openMedium } from "./medium.js";
+import { piecesOf } from "./pieces.js";
 import { sizeOfSource, type TarSource, tarSize, writeMembers } from "./tar.js";
 import { type Cut, FileOut, PartsOut, type TarOut } from "./tar-out.js";
 
@@ -26,6 +27,7 @@ const PARALLEL = 16;
 const MANY_FILES = 500;
 /** Bytes between two reports of progress. */
 const PROGRESS_STEP = 16 * 1024 * 1024;
+const COPY_SIZE = 1024 * 1024;
 
 /**
  * Completes `dir`, whose NAR blobs and docs are in place: everything else, `index.json` last; removes what an earlier,
@@ -130,6 +132,47 @@ async function sourcesIn(dir: string, { document, approvals }: Writing): Promise
   const members = sourcesOf(dir, document, contentsOf(document, formatDocument(document), approvals));
   await requireGiven(members);
   return members;
+}
+
+/** What a document names by hash, and where its bytes lie now. */
+export interface PlacedFile {
+  readonly name: string;
+  readonly sha256: string;
+  readonly place: FilePart;
+}
+
+/** Copies blobs and docs into a directory, whose folders are there, for `finishDirectory`. Throws BLOB_HASH, BLOB_SIZE, DISK, NO_SPACE, INTERRUPTED. */
+export async function copyNamed(
+  dir: string,
+  files: readonly PlacedFile[],
+  { report, signal }: { readonly report: Report; readonly signal: AbortSignal },
+): Promise<void> {
+  const total = files.reduce((sum, { place }) => sum + place.size, 0);
+  const buffer = Buffer.allocUnsafe(COPY_SIZE);
+  let [bytes, reported] = [0, 0];
+  report({ type: "phase.started", phase: "copy", items: files.length, bytes: total });
+  for (const [items, { name, sha256: expected, place }] of files.entries()) {
+    const hasher = createHash("sha256");
+    await onDisk(name, async () => {
+      const out = await open(join(dir, name), "w", 0o644);
+      try {
+        for await (const piece of piecesOf(place, name, buffer)) {
+          if (signal.aborted) fail("INTERRUPTED", { subject: name });
+          hasher.update(piece);
+          await out.writeFile(piece);
+          bytes += piece.length;
+        }
+      } finally {
+        await out.close();
+      }
+    });
+    const actual = hasher.digest("hex");
+    if (actual !== expected) fail("BLOB_HASH", { subject: name, expected, actual });
+    if (bytes - reported < PROGRESS_STEP) continue;
+    reported = bytes;
+    report({ type: "phase.progress", phase: "copy", items: items + 1, bytes, share: bytes / total });
+  }
+  report({ type: "phase.finished", phase: "copy" });
 }
 
 /** Docs are blobs too; their blobs' bytes are those of the docs. */

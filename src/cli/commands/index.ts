@@ -12,6 +12,7 @@ import { rebuildCommand } from "./rebuild.js";
 import { releasesListCommand } from "./releases-list.js";
 import { releasesRemoveCommand } from "./releases-remove.js";
 import { releasesUseCommand } from "./releases-use.js";
+import { repairCommand } from "./repair.js";
 import { restoreCommand } from "./restore.js";
 import { serveCommand } from "./serve.js";
 import { signCommand } from "./sign.js";
@@ -38,6 +39,7 @@ export const COMMANDS: readonly Command[] = [
   releasesUseCommand,
   releasesRemoveCommand,
   serveCommand,
+  repairCommand,
   bundleSplitCommand,
   bundleJoinPartsCommand,
   trustNewCommand,

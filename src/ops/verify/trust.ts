@@ -86,7 +86,7 @@ export function authenticate(log: VerifyLog, trust: Trust, about: UnreadDocument
   log.done("V2", approvals.length);
 }
 
-function keysOf(trust: Trust): readonly VerificationKey[] {
+export function keysOf(trust: Trust): readonly VerificationKey[] {
   if (trust.by === "nobody") return [];
   return trust.by === "keys" ? trust.keys : verificationKeys(trust.policy);
 }
