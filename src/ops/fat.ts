@@ -1,6 +1,6 @@
 /** What a FAT file system, as most USB sticks have it, cannot hold of a bundle: told before anything is written. */
 import { fail } from "../errors.js";
-import { fileSystemOf } from "../host/files.js";
+import { type FileSystem, fileSystemOf } from "../host/files.js";
 import type { Context } from "./context.js";
 
 /** Bytes of the largest file. */
@@ -8,9 +8,15 @@ const MAX_FILE = 2 ** 32 - 1;
 /** A folder has 65,536 entries; a blob's name takes six of them. */
 const MAX_BLOBS = Math.floor(65_536 / 6);
 
-/** @throws AirgapError DISK for a file that is too large */
-export async function requireFitsFat(folder: string, largest: number): Promise<void> {
-  if (largest <= MAX_FILE || !(await fileSystemOf(folder)).isFat) return;
+type Look = (path: string) => Promise<Pick<FileSystem, "isFat">>;
+
+/** `largest`: bytes of the largest file. @throws AirgapError DISK where it is too large */
+export async function requireFitsFat(
+  folder: string,
+  largest: number,
+  look: Look = fileSystemOf,
+): Promise<void> {
+  if (largest <= MAX_FILE || !(await look(folder)).isFat) return;
   fail("DISK", {
     subject: folder,
     expected: `files of at most ${MAX_FILE} bytes, since this is a FAT file system`,
@@ -24,8 +30,9 @@ export async function warnOfFat(
   folder: string,
   blobs: number,
   { report }: Pick<Context, "report">,
+  look: Look = fileSystemOf,
 ): Promise<void> {
-  if (blobs <= MAX_BLOBS || !(await fileSystemOf(folder)).isFat) return;
+  if (blobs <= MAX_BLOBS || !(await look(folder)).isFat) return;
   report({
     type: "note",
     text: `${folder} is on a FAT file system, where a folder takes about ${MAX_BLOBS} blobs: these are up to ${blobs}. Write the bundle to another disk, then its parts here: nix-airgap bundle split BUNDLE --size fat32 --out FOLDER`,
