@@ -157,7 +157,7 @@ describe("a directory whose blob is changed as Nix begins to import", () => {
 describe("a tar that is changed once it is verified", () => {
   const cases: [what: string, script: (bundle: string, at: number) => string, code: string, exit?: number][] =
     [
-      ["for a FIFO", (bundle) => `rm ${bundle}; mkfifo ${bundle}`, "DISK", 22],
+      ["for a FIFO", (bundle) => `rm ${bundle}; mkfifo ${bundle}`, "FILE_TYPE", 10],
       [
         "in a byte",
         (bundle, at) => `printf X | dd of=${bundle} bs=1 seek=${at} conv=notrunc status=none`,

@@ -6,6 +6,8 @@ export interface ImageKind {
   readonly what: string;
   readonly mkfs: readonly string[];
   readonly mount: readonly string[];
+  /** Done to its top folder while it is empty. */
+  readonly prepare?: readonly string[];
 }
 
 /** Those whose names have no case, as many as a Linux may know. */
@@ -15,6 +17,7 @@ export const FOLDING: readonly ImageKind[] = [
     what: "ext4, casefold",
     mkfs: ["mkfs.ext4", "-q", "-O", "casefold", "-E", "encoding=utf8"],
     mount: ["-t", "ext4"],
+    prepare: ["chattr", "+F"],
   },
   { what: "XFS, ascii-ci", mkfs: ["mkfs.xfs", "-q", "-n", "version=ci"], mount: ["-t", "xfs"] },
 ];
@@ -34,8 +37,8 @@ export function makeImage(kind: ImageKind, path: string, files: readonly string[
   mkdirSync(at);
   if (spawnSync("mount", [...kind.mount, "-o", "loop", path, at]).status !== 0) return null;
   try {
-    // A folder that folds names has to be told so on ext4.
-    if (kind.what.startsWith("ext4")) spawnSync("chattr", ["+F", at]);
+    const [prepare, ...how] = kind.prepare ?? [];
+    if (prepare !== undefined) execFileSync(prepare, [...how, at]);
     if (files.length > 0) execFileSync("cp", ["-R", ...files, at]);
   } finally {
     execFileSync("umount", [at]);
