@@ -33,8 +33,8 @@ export interface Medium {
   readonly kind: "directory" | "tar" | "parts";
   /** Symlinks resolved; of parts, their index. */
   readonly path: string;
-  /** Null where it is not in parts. */
-  readonly parts: PartsOnMedium | null;
+  /** Null where it is not in parts. Where one is missing, `files` has what lies before it. */
+  readonly parts: FoundParts | null;
   /** Legal names only; of a tar in its order, of a directory in any. */
   readonly files: ReadonlyMap<string, MediumFile>;
   /**
@@ -42,11 +42,6 @@ export interface Medium {
    * FILE_TOO_LARGE over `cap` bytes, FILE_TYPE and DISK when the medium changed since it was opened.
    */
   read(name: string, cap: number): Promise<Buffer>;
-}
-
-export interface PartsOnMedium extends Omit<FoundParts, "path"> {
-  /** Whether all of them are there, with their sizes; else `files` has what lies before the first that is not. */
-  readonly isComplete: boolean;
 }
 
 export interface MediumOptions {
@@ -90,7 +85,7 @@ export async function openMedium(
   const medium: Medium =
     parts === null
       ? { kind: top.kind, path: top.path, parts, files, read }
-      : { kind: "parts", path: parts.path, parts: { ...parts, isComplete: isComplete(parts) }, files, read };
+      : { kind: "parts", path: parts.path, parts, files, read };
   return { medium, findings };
 }
 
@@ -110,10 +105,6 @@ function partsAt(given: string, top: Top, folders: readonly string[]): FoundPart
     expected: `${given} to be a part, or the index NAME.tar.parts.json, or a folder with one`,
     actual: `a ${top.kind}`,
   });
-}
-
-function isComplete({ index, parts }: FoundParts): boolean {
-  return index !== null && parts.every(({ path }) => path !== null);
 }
 
 interface Top {

@@ -18,6 +18,7 @@ import { names } from "./names.js";
 import { nar } from "./nar.js";
 import { narReading } from "./nar-reading.js";
 import { narinfo } from "./narinfo.js";
+import { partsIndex } from "./parts-index.js";
 import { policies } from "./policy.js";
 import { project } from "./project-file.js";
 import { servedFiles } from "./served-files.js";
@@ -45,6 +46,7 @@ export const targets: readonly Target[] = [
   bundle,
   inspection,
   journal,
+  partsIndex,
   project,
   policies,
   siteState,
