@@ -1,6 +1,6 @@
 /**
- * V1: a bundle as it lies on its medium, a directory, a tar, or a tar in parts on several, as one table of files that can be read. Names, types,
- * sizes and the tar's form are judged here; contents and which files this bundle needs are not. Writes nothing.
+ * V1: a bundle as it lies on its medium, a directory, a tar, or a tar in parts on several, as one table of files that can be
+ * read. Names, types, sizes and the tar's form are judged here; contents and which files this bundle needs are not. Writes nothing.
  */
 import { createHash } from "node:crypto";
 import { closeSync, constants, lstatSync, opendirSync, openSync, realpathSync, statSync } from "node:fs";
@@ -20,6 +20,7 @@ import {
 } from "./layout.js";
 import { type FoundParts, findParts, tarOfParts } from "./parts.js";
 import { piecesOf } from "./pieces.js";
+import { RowReader } from "./row-reader.js";
 import { MAX_WALK_FINDINGS, type ReadBytes, readerOf, walkTar } from "./tar.js";
 
 const HASH_PIECE = 1024 * 1024;
@@ -279,37 +280,6 @@ function listParts({ index, parts }: FoundParts, collect: Collector): void {
     );
   } finally {
     reader.close();
-  }
-}
-
-/** Of many parts one is open at a time: a tar is walked from its first byte to its last. */
-class RowReader {
-  readonly #row: Row;
-  #open: { readonly path: string; readonly fd: number } | null = null;
-
-  constructor(row: Row) {
-    this.#row = row;
-  }
-
-  read(position: number, length: number): Buffer {
-    const { segments } = cutOut(this.#row, position, length);
-    const pieces = segments.map(({ path, offset, size }) => readerOf(this.#fd(path))(offset, size));
-    return pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces);
-  }
-
-  close(): void {
-    if (this.#open !== null) closeSync(this.#open.fd);
-    this.#open = null;
-  }
-
-  #fd(path: string): number {
-    if (this.#open?.path === path) return this.#open.fd;
-    this.close();
-    const fd = onDiskSync(path, () =>
-      openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK),
-    );
-    this.#open = { path, fd };
-    return fd;
   }
 }
 

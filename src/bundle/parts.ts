@@ -15,7 +15,7 @@ import {
 import { basename, dirname, join } from "node:path";
 import { AirgapError, type Finding, fail } from "../errors.js";
 import type { PartsIndex } from "../generated/types.js";
-import { errorCode, onDiskSync } from "./disk.js";
+import { asDiskError, errorCode, onDiskSync } from "./disk.js";
 import { DOCUMENT_NAME, MAX_FILES } from "./layout.js";
 import { indexName, isIndexName, MAX_PARTS_INDEX, parsePartsIndex, tarNameOf } from "./parts-index.js";
 
@@ -50,7 +50,8 @@ export function tarOfParts(path: string, isFolder: boolean): string | null {
 }
 
 function tarInFolder(folder: string): string | null {
-  if (lstatSync(join(folder, DOCUMENT_NAME), { throwIfNoEntry: false }) !== undefined) return null;
+  const document = join(folder, DOCUMENT_NAME);
+  if (onDiskSync(folder, () => lstatSync(document, { throwIfNoEntry: false })) !== undefined) return null;
   const found = indexesIn(folder).sort();
   if (found.length > 1) {
     fail("PARTS_AMBIGUOUS", { subject: folder, expected: "one index of parts", actual: found.join(", ") });
@@ -86,28 +87,30 @@ export function findParts(
 ): FoundParts {
   const first = given.isFolder ? given.path : dirname(given.path);
   const places = [...new Set([first, ...folders.map(resolveFolder)])];
-  const findings: Finding[] = [];
-  const indexes = places.flatMap((folder) => {
-    const bytes = readIndex(join(folder, indexName(tarName)), findings);
-    return bytes === null ? [] : [{ folder, ...parsed(bytes, tarName, findings) }];
-  });
+  const indexes = places.flatMap((folder) => readIndex(folder, tarName) ?? []);
   const chosen = indexes[0];
-  if (chosen === undefined && findings.length === 0) {
-    fail("PARTS_INDEX_MISSING", { subject: indexName(tarName), actual: `not in ${places.join(", ")}` });
+  if (chosen === undefined) {
+    return fail("PARTS_INDEX_MISSING", {
+      subject: indexName(tarName),
+      actual: `not in ${places.join(", ")}`,
+    });
   }
-  if (chosen === undefined || chosen.index === null) {
-    return { tarName, path: given.path, index: null, parts: [], findings };
+  if ("finding" in chosen) {
+    return { tarName, path: given.path, index: null, parts: [], findings: [chosen.finding] };
   }
   const { index } = chosen;
-  const foreign = indexes.filter((other) => other.index !== null && other.index.bundle !== index.bundle);
-  for (const { folder, index: other } of foreign) {
-    findings.push({
+  // Those that are damaged are not needed.
+  const foreign = indexes.flatMap((other) =>
+    "index" in other && other.index.bundle !== index.bundle ? [other] : [],
+  );
+  const findings = foreign.map(
+    ({ folder, index: other }): Finding => ({
       code: "PARTS_FOREIGN",
       subject: folder,
       expected: nameOf(index),
-      actual: other === null ? "" : nameOf(other),
-    });
-  }
+      actual: nameOf(other),
+    }),
+  );
   const usable = places.filter((folder) => foreign.every((other) => other.folder !== folder));
   const parts = index.parts.map(({ name, size, sha256 }, i) => {
     const label = `part ${i + 1} of ${index.parts.length}: ${name}`;
@@ -122,11 +125,7 @@ function resolveFolder(folder: string): string {
     if (lstatSync(path).isDirectory()) return path;
   } catch (error) {
     const code = errorCode(error);
-    if (code !== "ENOENT" && code !== "ENOTDIR" && code !== "ELOOP") {
-      return onDiskSync(folder, () => {
-        throw error;
-      });
-    }
+    if (code !== "ENOENT" && code !== "ENOTDIR" && code !== "ELOOP") throw asDiskError(folder, error);
   }
   return fail("BUNDLE_NOT_FOUND", { subject: folder, expected: "a folder that holds parts" });
 }
@@ -135,14 +134,28 @@ function nameOf({ product, release, bundle }: PartsIndex): string {
   return `${product} ${release}, bundle ${bundle}`;
 }
 
-/** Null where there is none; what is no regular file is a finding. */
-function readIndex(path: string, findings: Finding[]): Buffer | null {
+type Found =
+  | { readonly folder: string; readonly index: PartsIndex }
+  | { readonly folder: string; readonly finding: Finding };
+
+/** Null where there is none. */
+function readIndex(folder: string, tarName: string): Found | null {
+  const path = join(folder, indexName(tarName));
   const stats = onDiskSync(path, () => lstatSync(path, { throwIfNoEntry: false }));
   if (stats === undefined) return null;
   if (!stats.isFile()) {
-    findings.push({ code: "FILE_TYPE", subject: path, expected: "a regular file" });
-    return null;
+    return { folder, finding: { code: "FILE_TYPE", subject: path, expected: "a regular file" } };
   }
+  try {
+    return { folder, index: parsePartsIndex(readCapped(path), tarName) };
+  } catch (error) {
+    if (!(error instanceof AirgapError) || error.code === "DISK") throw error;
+    return { folder, finding: { ...error.details, code: error.code } };
+  }
+}
+
+/** One byte more than an index may have shows that it has too many. */
+function readCapped(path: string): Buffer {
   return onDiskSync(path, () => {
     const file = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
@@ -156,16 +169,6 @@ function readIndex(path: string, findings: Finding[]): Buffer | null {
       closeSync(file);
     }
   });
-}
-
-function parsed(bytes: Buffer, tarName: string, findings: Finding[]): { readonly index: PartsIndex | null } {
-  try {
-    return { index: parsePartsIndex(bytes, tarName) };
-  } catch (error) {
-    if (!(error instanceof AirgapError)) throw error;
-    findings.push({ ...error.details, code: error.code });
-    return { index: null };
-  }
 }
 
 /** The first regular file of its size; where there is none, what there is instead is a finding. */

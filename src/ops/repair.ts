@@ -56,25 +56,22 @@ export async function repair(
 
   const out = resolve(context.cwd, options.out);
   const isTar = out.endsWith(".tar");
-  let verification: VerifyReport | null = null;
   const sources = sourcesOf(authenticated, ({ sha256 }) => choice.good.get(sha256)!.place);
   const bytes = sizeOfTar(sources);
   await requireFitsFat(dirname(out), isTar ? bytes : largest(authenticated));
   if (!isTar) await warnOfFat(dirname(out), authenticated.document.totals.blobs, context);
+  const refusals: VerifyReport[] = [];
   await writeNew({ path: out, kind: isTar ? "file" : "folder", bytes }, async (partial) => {
     if (isTar) await writeSources(sources, await FileOut.open(partial), context);
     else await writeDirectory(partial, authenticated, choice, context);
-    ({ report: verification } = await verifyToBundle(
-      partial,
-      { trust, documentOnly: false, allowExtra: false },
-      context,
-    ));
-    return verification.exit === EXIT.yes ? partial : null;
+    const asked = { trust, documentOnly: false, allowExtra: false };
+    const { report: verification } = await verifyToBundle(partial, asked, context);
+    if (verification.exit === EXIT.yes) return partial;
+    refusals.push(verification);
+    return null;
   });
-  // Assigned above, whatever came of it.
-  const verified = verification as VerifyReport | null;
-  if (verified !== null && verified.exit !== EXIT.yes)
-    return refused(copies, verified, { authenticated, choice });
+  const [refusal] = refusals;
+  if (refusal !== undefined) return refused(copies, refusal, { authenticated, choice });
   return report(
     copies,
     { authenticated, choice },
