@@ -90,4 +90,14 @@ it("the output is named by product, release, systems and tier, and is a tar by i
   const name = { product: "p", release: "1", systems: ["x86_64-linux"], tier: "build" } as const;
   expect(chooseOut({}, "/w", name)).toEqual({ path: "/w/p-1-x86_64-linux-build.tar", form: "tar" });
   expect(chooseOut({ out: "d" }, "/w", name)).toEqual({ path: "/w/d", form: "directory" });
+  const cut = { tarName: "p-1-x86_64-linux-build.tar", partSize: 100 };
+  expect(chooseOut({ split: 100 }, "/w", name)).toEqual({
+    path: "/w/p-1-x86_64-linux-build.parts",
+    form: "parts",
+    cut,
+  });
+  expect(chooseOut({ split: 100, out: "d" }, "/w", name)).toEqual({ path: "/w/d", form: "parts", cut });
+  expect(() => chooseOut({ split: 100, out: "d.tar" }, "/w", name)).toThrow(
+    expect.objectContaining({ code: "USAGE" }),
+  );
 });
