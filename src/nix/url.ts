@@ -25,7 +25,7 @@ export function secretInUrl(url: string): string | null {
 
 /** A text with what stands before `@` in its URLs taken out. */
 export function withoutPasswords(text: string): string {
-  return text.replace(/\b([a-z][a-z0-9+.-]{0,20}:\/\/)[^/?#@\s'"]{1,1000}@/gi, "$1");
+  return text.replace(/([a-z][a-z0-9+.-]{0,20}:\/\/)[^/?#@\s'"]{1,1000}@/gi, "$1");
 }
 
 /** Whether only some networks can reach that host: by its name or address. */

@@ -3,7 +3,7 @@
  * shell, no /proc. NIX_AIRGAP_CHROOT names another root to try instead, such as one that mmdebstrap made.
  */
 import { execFileSync } from "node:child_process";
-import { constants, copyFileSync, cpSync, mkdirSync } from "node:fs";
+import { constants, copyFileSync, cpSync, lstatSync, mkdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 
 /** Where the program lies in the root. */
@@ -19,7 +19,8 @@ export class BareRoot {
     this.#dir = dir;
     this.work = join(dir, "work");
     const given = process.env["NIX_AIRGAP_CHROOT"];
-    if (given !== undefined) cpSync(given, dir, { recursive: true, verbatimSymlinks: true });
+    if (given !== undefined)
+      cpSync(given, dir, { recursive: true, verbatimSymlinks: true, filter: isCopied });
     else for (const library of libraries(executable)) this.#add(library, library);
     this.#add(executable, PROGRAM);
     mkdirSync(this.work, { recursive: true });
@@ -37,6 +38,12 @@ export class BareRoot {
     mkdirSync(dirname(path), { recursive: true });
     copyFileSync(from, path, constants.COPYFILE_FICLONE);
   }
+}
+
+/** Devices are for who makes them. */
+function isCopied(path: string): boolean {
+  const stats = lstatSync(path);
+  return stats.isFile() || stats.isDirectory() || stats.isSymbolicLink();
 }
 
 /** The loader, and what it loads. */

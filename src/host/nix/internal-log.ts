@@ -100,9 +100,11 @@ const FETCHING = "while fetching the input";
 function plain(text: string): string {
   // A builder that could not be started sends its error as Nix serialises it: strings between NULs.
   const words = text.includes("\u0000") ? longest(text.split("\u0000")) : text;
-  return withoutPasswords(words)
+  const shown = words
     .replace(/\u001b\[[0-9;?]*[ -/]*[@-~]/g, "")
     .replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, "");
+  // Colours would hide where a URL begins.
+  return withoutPasswords(shown);
 }
 
 function longest(pieces: readonly string[]): string {

@@ -50,6 +50,14 @@ export function isStaleLock(message: string): boolean {
   return message.includes("requires lock file changes");
 }
 
+/** Bytes that what is to be fetched takes unpacked, rounded: to 2.2x in MiB, later in the unit that fits. 0 of any other message. */
+export function unpackedBytes(message: string): number {
+  const words =
+    /^th(?:is|ese)(?: \d+)? paths? will be fetched \([^()]* download, ([\d.]+) ([KMGT]?)i?B unpacked\)/;
+  const [, amount, unit = ""] = words.exec(message) ?? [];
+  return amount === undefined ? 0 : Number(amount) * 1024 ** " KMGT".indexOf(unit || " ");
+}
+
 export function isUnknownCommand(message: string): boolean {
   return message.includes("is not a recognised command");
 }

@@ -67,3 +67,14 @@ describe("an error with a trace", () => {
     });
   });
 });
+
+it("tells no password of a URL, coloured or not", () => {
+  const said = (msg: string) =>
+    new InternalLog().parse(`@nix ${JSON.stringify({ action: "msg", level: 0, msg })}`);
+  expect(said("fetching '\u001b[35;1mhttps://ada:pw\u001b[0m@example.org/x'")).toMatchObject({
+    text: "fetching 'https://example.org/x'",
+  });
+  expect(new InternalLog().parse("fatal: 'https://token@example.org/x'")).toMatchObject({
+    text: "fatal: 'https://example.org/x'",
+  });
+});

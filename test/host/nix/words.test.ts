@@ -7,6 +7,7 @@ import {
   isHashMismatch,
   isStaleLock,
   keptBuildFolder,
+  unpackedBytes,
   unsignedLine,
 } from "../../../src/host/nix/words.js";
 
@@ -104,4 +105,10 @@ describe("a daemon", () => {
   ])("is %s", (trouble, line) => {
     expect(daemonTrouble(line)).toBe(trouble);
   });
+it("reads how much is to be fetched", () => {
+  expect(unpackedBytes("this path will be fetched (3.00 MiB download, 3.25 MiB unpacked):")).toBe(
+    3.25 * 2 ** 20,
+  );
+  expect(unpackedBytes("these 12 paths will be fetched (1.5 GiB download, 2.0 KiB unpacked):")).toBe(2048);
+  expect(unpackedBytes("these 2 derivations will be built:")).toBe(0);
 });
