@@ -10,6 +10,7 @@ import type { ProcessIo } from "../process-io.js";
 import type { NixLogEvent } from "./internal-log.js";
 import { chunkArguments, invokeNix, type NixContext, type NixOutcome, tryNix } from "./invoke.js";
 import { type PathInfo, parsePathInfo, type StoredPathInfo } from "./path-info.js";
+import { unpackedBytes } from "./words.js";
 
 export type { NixLogEvent } from "./internal-log.js";
 export type { NixContext } from "./invoke.js";
@@ -302,14 +303,11 @@ export async function realise(
   return failed ?? { ok: true, stdout: "", message: "" };
 }
 
-const FETCH = /will be fetched \(.* download, ([\d.]+) ([KMGT]?)i?B unpacked\)/;
-
 /** Bytes of NARs, about, that substituters have and the store lacks. 0 where Nix cannot tell. Fetches nothing. @throws AirgapError INTERRUPTED */
 export async function bytesToFetch(nix: NixContext, targets: readonly string[]): Promise<number> {
   let bytes = 0;
   const onEvent = (event: NixLogEvent): void => {
-    const [, amount, unit = ""] = (event.type === "message" && FETCH.exec(event.text)) || [];
-    if (amount !== undefined) bytes += Number(amount) * 1024 ** " KMGT".indexOf(unit || " ");
+    if (event.type === "message") bytes += unpackedBytes(event.text);
   };
   for (const chunk of chunkArguments(targets)) {
     await tryNix(nix, "nix-store", ["--realise", "--dry-run", ...chunk], { onEvent });

@@ -27,11 +27,12 @@ async function packerStore(text: string, cwd: string, env: Context["env"]): Prom
   try {
     return await resolveStore(text, cwd, env);
   } catch (error) {
-    if (!(error instanceof AirgapError) || error.code !== "USAGE") throw error;
+    const isElsewhere = /^(?!unix:)[a-z0-9+-]+:\/\//i.test(text);
+    if (!(isElsewhere && error instanceof AirgapError && error.code === "USAGE")) throw error;
     const details = {
       ...error.details,
       expected:
-        "a store whose files lie on this machine: auto, local, daemon, a folder or local?root=/FOLDER",
+        "a store whose files lie on this machine: auto, local, daemon, unix:///SOCKET, local?root=/FOLDER or a folder",
       hint: "Run pack on the machine that has that store, or bring its paths here: nix copy --from URI PATH. Builders on other machines need no --store: name them in nix.conf.",
     };
     throw new AirgapError("USAGE", details, { cause: error });
