@@ -105,6 +105,8 @@ describe("a daemon", () => {
   ])("is %s", (trouble, line) => {
     expect(daemonTrouble(line)).toBe(trouble);
   });
+});
+
 it("reads how much is to be fetched", () => {
   expect(unpackedBytes("this path will be fetched (3.00 MiB download, 3.25 MiB unpacked):")).toBe(
     3.25 * 2 ** 20,
