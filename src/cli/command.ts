@@ -11,8 +11,8 @@ export type OptionSpec =
   | { readonly kind: "choice"; readonly describe: string; readonly choices: readonly string[] }
   /** A whole number in decimals. */
   | { readonly kind: "number"; readonly describe: string; readonly min: number; readonly max: number }
-  /** Bytes, at least one; with a unit or without: see `parseSize`. */
-  | { readonly kind: "size"; readonly describe: string };
+  /** Bytes, at least one; with a unit or without: see `parseSize`. `names`: words that stand for some. */
+  | { readonly kind: "size"; readonly describe: string; readonly names?: ReadonlyMap<string, number> };
 
 export type OptionSpecs = Readonly<Record<string, OptionSpec>>;
 

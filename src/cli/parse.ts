@@ -12,6 +12,7 @@ import {
   type OptionValues,
   UsageError,
 } from "./command.js";
+import { parseSize } from "./size.js";
 
 export type Parsed =
   | { readonly kind: "text"; readonly text: string }
@@ -238,30 +239,18 @@ function checkValue(spec: OptionSpec, raw: unknown, refuse: (problem: string) =>
       : refuse(`takes a whole number from ${spec.min} to ${spec.max}, not "${value}"`);
   }
   if (spec.kind === "size") {
+    const names = [...(spec.names?.keys() ?? [])];
+    const named = names.length > 0 ? `, or ${names.join(", ")}` : "";
     return (
+      spec.names?.get(value) ??
       parseSize(value) ??
-      refuse(`takes a size of one byte or more, such as 4700000000, 4.7GB, 4GiB or 650M, not "${value}"`)
+      refuse(
+        `takes a size of one byte or more, such as 4700000000, 4.7GB, 4GiB or 650M${named}, not "${value}"`,
+      )
     );
   }
   const problem = spec.check?.(value) ?? null;
   return problem === null ? value : refuse(problem);
-}
-
-const SIZE = /^(0|[1-9][0-9]{0,15})(?:\.([0-9]{1,3}))?(?:([kKMGT])(iB|B)?)?$/;
-const POWERS = { k: 1, K: 1, M: 2, G: 3, T: 4 } as const;
-
-/**
- * Bytes: `4700000000`, `4.7GB` (decimal, as media are sold), `4GiB` and `650M` (powers of 1024, as `split` and `dd` of
- * coreutils read them); a fraction of a byte is dropped. Null for anything else, and for less than a byte.
- */
-export function parseSize(text: string): number | null {
-  const [, whole, fraction, unit, suffix] = SIZE.exec(text) ?? [];
-  if (whole === undefined || (fraction !== undefined && unit === undefined)) return null;
-  const base = suffix === "B" ? 1000n : 1024n;
-  const factor = unit === undefined ? 1n : base ** BigInt(POWERS[unit as keyof typeof POWERS]);
-  const thousandths = BigInt(whole) * 1000n + BigInt((fraction ?? "").padEnd(3, "0"));
-  const bytes = (thousandths * factor) / 1000n;
-  return bytes >= 1n && bytes <= BigInt(Number.MAX_SAFE_INTEGER) ? Number(bytes) : null;
 }
 
 function translate(message: string): string {

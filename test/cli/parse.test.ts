@@ -1,8 +1,7 @@
-import fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { command, UsageError } from "../../src/cli/command.js";
+import { UsageError } from "../../src/cli/command.js";
 import { COMMANDS } from "../../src/cli/commands/index.js";
-import { parseCommandLine, parseSize, wantsJson } from "../../src/cli/parse.js";
+import { parseCommandLine, wantsJson } from "../../src/cli/parse.js";
 
 function parse(...argv: string[]) {
   const parsed = parseCommandLine(argv, COMMANDS, 80);
@@ -143,61 +142,4 @@ describe("help", () => {
 it("JSON is asked for by an option, not by what follows --", () => {
   expect(wantsJson(["verify", "--nope", "--json"])).toBe(true);
   expect(wantsJson(["verify", "--", "--json"])).toBe(false);
-});
-
-describe("a size", () => {
-  it.each([
-    ["1", 1],
-    ["4700000000", 4_700_000_000],
-    ["4.7GB", 4_700_000_000],
-    ["4GB", 4_000_000_000],
-    ["4GiB", 4 * 2 ** 30],
-    ["650M", 650 * 2 ** 20],
-    ["1.5K", 1536],
-    ["1kB", 1000],
-    ["2T", 2 * 2 ** 40],
-    ["0.001KiB", 1],
-    ["9007199254740991", Number.MAX_SAFE_INTEGER],
-  ])("%s is %i bytes", (text, bytes) => {
-    expect(parseSize(text)).toBe(bytes);
-  });
-
-  it.each(["", "0", "0GB", "-1", "1.5", "4 GB", "4gb", "4Gib", "GB", "1e9", "007", "4.GB", "0.0001KiB"])(
-    "%j is none",
-    (text) => {
-      expect(parseSize(text)).toBeNull();
-    },
-  );
-
-  it("is none beyond what a number holds exactly", () => {
-    for (const text of ["9007199254740992", "9007199254740991K", "9999999999999999T"]) {
-      expect(parseSize(text), text).toBeNull();
-    }
-  });
-
-  it("of plain bytes means itself, whatever their number", () => {
-    fc.assert(
-      fc.property(fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), (bytes) => {
-        expect(parseSize(String(bytes))).toBe(bytes);
-      }),
-    );
-  });
-
-  it("is what an option of that kind takes, and all else is refused by name", () => {
-    const sized = command({
-      name: "sized",
-      summary: "",
-      description: "",
-      positional: { name: "X", count: "none" },
-      options: { room: { kind: "size", describe: "SIZE" } },
-      examples: [],
-      run: () => Promise.reject(new Error("not run")),
-    });
-    const read = (...argv: string[]) => {
-      const parsed = parseCommandLine(["sized", ...argv], [sized], 80);
-      return parsed.kind === "run" ? parsed.args.options["room"] : parsed.text;
-    };
-    expect([read(), read("--room", "1KiB")]).toEqual([undefined, 1024]);
-    expect(() => read("--room", "1 K")).toThrow("--room takes a size");
-  });
 });

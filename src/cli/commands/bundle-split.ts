@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { command, UsageError } from "../command.js";
-import { checkSize, parseSize, SIZE_WORDS } from "../size.js";
+import { partSizeOption } from "../size.js";
 import { BUNDLE, foldersOfParts, partsOption } from "./shared.js";
 
 const NAME = "bundle split";
@@ -12,7 +12,7 @@ export const bundleSplitCommand = command({
     "Writes a bundle as parts of one .tar into a new folder, with their hashes (NAME.tar.sha256, for sha256sum) and an index (NAME.tar.parts.json). Put each part on a medium, and the two small files on every one. Every command reads the parts as they lie: verify /media/disc-1 --parts /media/disc-2. Without this program: cat NAME.tar.001 NAME.tar.002 … > NAME.tar. Nothing is verified here.",
   positional: BUNDLE,
   options: {
-    size: { kind: "text", describe: `${SIZE_WORDS}; required`, check: checkSize },
+    size: { ...partSizeOption, describe: `${partSizeOption.describe}; required` },
     out: { kind: "text", describe: "DIR  for the parts, which is made; required" },
     parts: partsOption,
   },
@@ -27,9 +27,8 @@ export const bundleSplitCommand = command({
     },
   ],
   async run({ positionals: [bundle = ""], options }, { context }) {
-    const { size, out } = options;
-    const partSize = size === undefined ? null : parseSize(size);
-    if (partSize === null) throw new UsageError("--size is missing", NAME);
+    const { size: partSize, out } = options;
+    if (partSize === undefined) throw new UsageError("--size is missing", NAME);
     if (out === undefined) throw new UsageError("--out is missing", NAME);
     const { bundleSplit } = await import("../../ops/bundle/split.js");
     const { renderParts } = await import("../render/parts.js");

@@ -1,7 +1,7 @@
 import { isTime } from "../../time.js";
 import { command, given, UsageError } from "../command.js";
 import { readSecretKey } from "../keys.js";
-import { checkSize, parseSize, SIZE_WORDS } from "../size.js";
+import { partSizeOption } from "../size.js";
 import { NO_SITE, placeOptions, publicKeyOption, readTrust } from "../trust.js";
 
 export const packCommand = command({
@@ -22,7 +22,7 @@ export const packCommand = command({
       describe:
         "PATH  a directory, or a file if it ends in .tar; default: PRODUCT-RELEASE-SYSTEM-TIER.tar; with --split a folder, default: ….parts",
     },
-    split: { kind: "text", describe: `${SIZE_WORDS}; --out is a folder then`, check: checkSize },
+    split: { ...partSizeOption, describe: `${partSizeOption.describe}; --out is a folder then` },
     tier: {
       kind: "choice",
       choices: ["runtime", "build", "source"],
@@ -128,7 +128,7 @@ export const packCommand = command({
         ...given("release", options.release),
         ...given("secretKey", secretKey),
         ...given("out", options.out),
-        ...given("split", options.split === undefined ? undefined : (parseSize(options.split) ?? undefined)),
+        ...given("split", options.split),
         ...given("tier", options.tier),
         ...given("sequence", options.sequence),
         ...given("previous", options.previous),
