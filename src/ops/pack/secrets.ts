@@ -3,10 +3,10 @@
  * else can fetch each is a reason not to pack, unless it is allowed by name; in public ones they are counted, since nixpkgs and
  * others hold keys for their tests.
  */
-import { basename, join } from "node:path";
+import { basename } from "node:path";
 import { type Finding, fail } from "../../errors.js";
 import { mayHoldKey, SECRET_HEAD, secretByContent, secretByName } from "../../evidence/secrets.js";
-import { filesByFolder, readHeadSync } from "../../host/tree-files.js";
+import { fileInTree, filesByFolder, readHeadSync } from "../../host/tree-files.js";
 import { inTurns } from "../../host/turns.js";
 import type { Derivation } from "../../nix/derivation.js";
 import type { LockedInput } from "../../nix/flake-lock.js";
@@ -37,11 +37,12 @@ export async function findSecrets(
   const seen = new Set<string>();
   let inPublic = 0;
   const head = Buffer.allocUnsafe(SECRET_HEAD);
-  const look = ({ label, dir, isPublic }: SourceTree, path: string) => {
+  const look = ({ label, dir, isPublic }: SourceTree, bytes: string) => {
+    const path = Buffer.from(bytes, "latin1").toString();
     const name = basename(path);
     const isOpened = !isPublic || mayHoldKey(name);
     const what =
-      secretByName(name) ?? (isOpened ? secretByContent(readHeadSync(join(dir, path), head)) : null);
+      secretByName(name) ?? (isOpened ? secretByContent(readHeadSync(fileInTree(dir, bytes), head)) : null);
     if (what === null) return;
     const subject = `${label}${path}`;
     if (isPublic) inPublic += 1;
