@@ -495,6 +495,11 @@ export const CODES = {
     "the flake has no such output",
     "Name one that it has: nix-airgap pack REF#ATTR.",
   ),
+  ATTR_UNSUPPORTED: code(
+    usage,
+    "an output that no bundle can carry",
+    "Leave it out: --all takes --except ATTR.",
+  ),
   EVALUATION_FAILED: code(
     usage,
     "the flake does not evaluate",
@@ -522,13 +527,18 @@ export const CODES = {
   ),
   DERIVATION_FLOATING: code(
     usage,
-    "a content-addressed or impure derivation, which a bundle cannot carry",
-    "Take __contentAddressed or __impure out of it.",
+    "a content-addressed, impure or dynamic derivation, which a bundle cannot carry",
+    "Take __contentAddressed, __impure or the text output out of it.",
   ),
   SOURCE_UNAVAILABLE: code(
     incomplete,
     "a source can no longer be had",
     "Find a copy, add it to the store (nix-store --add-fixed, nix-prefetch-url), and pack again.",
+  ),
+  SYSTEM_UNAVAILABLE: code(
+    incomplete,
+    "this machine can neither build nor fetch for this system",
+    "Pack the release on a machine of that system with --system, and merge: nix-airgap bundle join. Or give Nix a builder (builders, extra-platforms in nix.conf).",
   ),
   BUILD_FAILED: code(nix, "a build failed", "Read Nix's words; build it with nix build first."),
 

@@ -6,6 +6,8 @@
 import type { BundleDocument, Root, SiteCommand } from "../generated/types.js";
 import { IMPURE } from "../nix/environment.js";
 import { formatFragment } from "../nix/flake-fragment.js";
+import { isApp, isDevShell } from "../nix/flake-outputs.js";
+import { isShellBash } from "./shell-bash.js";
 import { siteReference } from "./site-reference.js";
 
 export interface SiteSettings {
@@ -63,6 +65,10 @@ export function siteCommands(
     ...(pure ? [] : IMPURE),
     ...["--no-update-lock-file", ...more],
   ];
+  // Nix itself starts it, from what the flake's lock names.
+  if (isShellBash(root.attr)) return [];
+  // Of an app Nix builds what it needs, and runs it.
+  if (isApp(root.attr)) return [command("run", nix("run", reference))];
   const commands = [command("build", nix("build", "--no-link", "--json", reference))];
   const inStore = (...argv: string[]) => nix("shell", reference, "--command", ...argv);
   if (program !== null) {
@@ -73,7 +79,7 @@ export function siteCommands(
     commands.push(...loadCommands(image, place, writer));
   }
   // A runtime bundle lacks what the shell's derivation is made from.
-  if (isDevShell(root) && document.tier !== "runtime")
+  if (isDevShell(root.attr) && document.tier !== "runtime")
     commands.push(command("enter", nix("develop", ...lent, reference)));
   return commands;
 }
@@ -154,10 +160,6 @@ export function mainProgram(root: Root, programs: readonly string[]): string | n
 /** A command line for a POSIX shell. */
 export function shellCommand(argv: readonly string[]): string {
   return argv.map(shellQuote).join(" ");
-}
-
-function isDevShell({ attr }: Root): boolean {
-  return /^devShells?\./.test(attr);
 }
 
 function command(purpose: SiteCommand["purpose"], argv: string[]): SiteCommand {

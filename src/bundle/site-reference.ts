@@ -3,7 +3,7 @@ import type { Flake } from "../generated/types.js";
 
 /** The flake reference, without `#attr`. `wrapper`: where the document has one. */
 export function siteReference(
-  flake: Flake,
+  flake: Pick<Flake, "lastModified" | "narHash" | "rev" | "revCount" | "storePath">,
   wrapper: { readonly storePath: string; readonly narHash: string } | null,
 ): string {
   const tree = wrapper ?? flake;

@@ -110,6 +110,12 @@ export function resolveFlakeLock(lock: FlakeLock, subject = "flake.lock"): Locke
   return new Resolver(lock, subject).reachable();
 }
 
+/** The key of the node that an input of the root leads to, follows resolved, or null where it has no such input. @throws AirgapError FLAKE_LOCK_INVALID */
+export function inputNode(lock: FlakeLock, name: string, subject = "flake.lock"): string | null {
+  if (!lock.nodes.get(lock.root)?.inputs.has(name)) return null;
+  return new Resolver(lock, subject).inputOfRoot(name);
+}
+
 interface NodeContext {
   readonly subject: string;
   readonly isRoot: boolean;
@@ -213,6 +219,10 @@ class Resolver {
   constructor(lock: FlakeLock, subject: string) {
     this.#lock = lock;
     this.#subject = subject;
+  }
+
+  inputOfRoot(name: string): string {
+    return this.#target(this.#lock.root, name, 0);
   }
 
   reachable(): LockedInput[] {

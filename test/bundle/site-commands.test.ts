@@ -85,6 +85,15 @@ describe("siteCommands", () => {
     expect(argv.join(" ")).toContain("--option accept-flake-config false --log-format raw");
   });
 
+  it("runs an app, and leaves the bash of shells to Nix", () => {
+    const document = { ...sampleDocument(), tier: "build" as const };
+    const of = (attr: string) => siteCommands(document, root({ attr }), settings, nothing);
+    expect(of("apps.x86_64-linux.default").map(({ purpose, argv }) => [purpose, argv[3]])).toEqual([
+      ["run", "run"],
+    ]);
+    expect(of("inputs.nixpkgs.legacyPackages.x86_64-linux.bashInteractive")).toEqual([]);
+  });
+
   it("escapes an attribute as Nix unescapes it", () => {
     const odd = root({ attr: 'packages.x86_64-linux."a b#c"' });
     const { argv } = siteCommands(sampleDocument(), odd, settings, nothing)[0]!;

@@ -5,6 +5,7 @@ import { AirgapError } from "../../src/errors.js";
 import {
   type FlakeLock,
   formatFlakeLock,
+  inputNode,
   type LockInput,
   type LockNode,
   MAX_NESTING,
@@ -260,4 +261,16 @@ describe("flake.lock", () => {
       { numRuns: 300 },
     );
   });
+});
+
+it("an input of the root is found by its name, follows resolved, as Nix looks for nixpkgs", () => {
+  const inputs = { nixpkgs: ["tools", "pkgs"], tools: "tools" };
+  const found = parse(
+    lock({ root: { inputs }, tools: pin({}, { inputs: { pkgs: "pkgs_2" } }), pkgs_2: pin() }),
+  );
+  expect(["nixpkgs", "tools", "pkgs_2"].map((name) => inputNode(found, name))).toEqual([
+    "pkgs_2",
+    "tools",
+    null,
+  ]);
 });

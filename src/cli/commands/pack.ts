@@ -11,6 +11,17 @@ export const packCommand = command({
     "Packs flake outputs with all inputs, everything that evaluation reads, and what the tier promises, into one bundle that needs no network afterwards. INSTALLABLE is a path or flake reference with or without #attr; without any it is .#default. What cannot be packed is refused before anything is written, with all reasons at once. Defaults come from nix-airgap.json beside flake.nix. An interrupted pack resumes when it is run again.",
   positional: { name: "INSTALLABLE", count: "any" },
   options: {
+    all: {
+      kind: "flag",
+      describe:
+        "Every output for the systems: packages, devShells, checks, apps, formatter, nixosConfigurations (not legacyPackages)",
+    },
+    except: { kind: "texts", describe: "ATTR  that --all leaves out; repeat for more" },
+    system: {
+      kind: "texts",
+      describe:
+        "S  to pack for, such as x86_64-linux; repeat for several in one bundle; default: this machine's",
+    },
     product: { kind: "text", describe: "P  name of the product; default: the folder's" },
     release: { kind: "text", describe: "R  name of the release; default: the git tag, or the short rev" },
     key: {
@@ -106,6 +117,11 @@ export const packCommand = command({
       what: "For USB sticks with FAT32, which take no file over 4 GiB: parts, with their hashes",
       command: "nix-airgap pack --key pump.sec --split fat32 --out /media/usb/pump-1.4.0",
     },
+    {
+      what: "All that the flake has for two systems, but one output",
+      command:
+        "nix-airgap pack --all --system x86_64-linux --system aarch64-linux --except checks.x86_64-linux.slow",
+    },
     { what: "What would go in, and how large it is", command: "nix-airgap pack --dry-run" },
   ],
   async run({ positionals, options }, session) {
@@ -119,11 +135,15 @@ export const packCommand = command({
     const approvedLock = isRequired
       ? await readTrust(about, session, { verb: "pack", withoutState: true })
       : undefined;
+    if (options.except.length > 0 && !options.all) throw new UsageError("--except goes with --all", "pack");
     const { pack } = await import("../../ops/pack.js");
     const { renderPack } = await import("../render/pack.js");
     const report = await pack(
       {
         installables: positionals,
+        all: options.all,
+        except: options.except,
+        ...(options.system.length > 0 ? { systems: options.system } : {}),
         ...given("product", options.product),
         ...given("release", options.release),
         ...given("secretKey", secretKey),

@@ -50,6 +50,7 @@ export function renderPack(report: PackReport, view: View): Line[] {
         drvPath,
       ]),
     ),
+    ...leftOut(plan.leftOut),
     ...secrets(plan.secrets),
     ...settings(plan.nixConfig),
     ...seconds(phases),
@@ -63,6 +64,12 @@ function previous(before: NonNullable<PackReport["plan"]>["previous"]): string[]
   const of = ({ paths, narBytes }: typeof before.new) =>
     `${counted(paths, "path")}, ${formatBytes(narBytes)}`;
   return ["", `after sequence ${before.sequence}: ${of(before.reused)} as before; ${of(before.new)} new`];
+}
+
+function leftOut(attrs: readonly string[]): string[] {
+  return attrs.length === 0
+    ? []
+    : ["", "not packed, though the flake has it:", ...attrs.map((attr) => `  ${attr}`)];
 }
 
 function secrets({ allowed, inPublic }: NonNullable<PackReport["plan"]>["secrets"]): string[] {

@@ -142,6 +142,48 @@ export async function flakeOutputs(nix: NixContext, ref: string, system: string)
   );
 }
 
+export interface OutputNames {
+  /** Attribute paths, by their names. */
+  readonly outputs: readonly (readonly string[])[];
+  /** First names of what else there is. */
+  readonly others: readonly string[];
+}
+
+/** The outputs of a system that are derivations or lead to one, without evaluating them. `url`: a locked flake reference. */
+export async function flakeOutputNames(
+  nix: NixContext,
+  url: string,
+  system: string,
+  { impure = false }: Pick<EvalOptions, "impure"> = {},
+): Promise<NixOutcome & { readonly names: OutputNames }> {
+  const args = ["eval", "--json", "--expr", outputNames(url, system), ...(impure ? IMPURE : [])];
+  const outcome = await tryNix(nix, "nix", args, { mayBuild: true });
+  const names = outcome.ok ? (JSON.parse(outcome.stdout) as OutputNames) : { outputs: [], others: [] };
+  return { ...outcome, names };
+}
+
+/** The outputs that `nix flake check` knows, those of older flakes among them. */
+function outputNames(url: string, system: string): string {
+  return `
+    let
+      outputs = (builtins.getFlake ${quoteNix(url)}).outputs;
+      system = ${quoteNix(system)};
+      of = kind: map (name: [ kind system name ]) (builtins.attrNames (outputs.\${kind}.\${system} or { }));
+      one = kind: if outputs ? \${kind}.\${system} then [ [ kind system ] ] else [ ];
+      configurations = map (name: [ "nixosConfigurations" name ]) (builtins.attrNames (outputs.nixosConfigurations or { }));
+      many = [ "packages" "devShells" "checks" "apps" ];
+      single = [ "formatter" "defaultPackage" "devShell" "defaultApp" ];
+    in {
+      outputs = builtins.concatMap of many ++ builtins.concatMap one single ++ configurations;
+      others = builtins.attrNames (removeAttrs outputs (many ++ single ++ [ "nixosConfigurations" ]));
+    }`;
+}
+
+/** A Nix string literal: no interpolation, whatever the text. */
+function quoteNix(text: string): string {
+  return `"${text.replace(/["\\$]/g, "\\$&")}"`;
+}
+
 export interface EvalOptions {
   /** A store to evaluate in; default: the context's. */
   readonly store?: string;
@@ -161,8 +203,28 @@ export function evalDrvPath(
   attr: string,
   options: EvalOptions = {},
 ): Promise<NixOutcome> {
-  const target = `${ref}#${formatFragment(attr)}.drvPath`;
-  const args = ["eval", "--raw", "--show-trace", "--no-update-lock-file", target];
+  return evalFlake(nix, ["--raw", `${ref}#${formatFragment(attr)}.drvPath`], options);
+}
+
+/** The program of `REF#attr`, an app, and the derivations that its text was made from. */
+export async function evalProgram(
+  nix: NixContext,
+  ref: string,
+  attr: string,
+  options: EvalOptions = {},
+): Promise<NixOutcome & { readonly program: { readonly path: string; readonly derivations: string[] } }> {
+  const apply =
+    "program: { path = builtins.unsafeDiscardStringContext program; context = builtins.attrNames (builtins.getContext program); }";
+  const args = ["--json", `${ref}#${formatFragment(attr)}.program`, "--apply", apply];
+  const outcome = await evalFlake(nix, args, options);
+  if (!outcome.ok) return { ...outcome, program: { path: "", derivations: [] } };
+  const { path, context } = JSON.parse(outcome.stdout) as { path: string; context: string[] };
+  return { ...outcome, program: { path, derivations: context.filter((name) => name.endsWith(".drv")) } };
+}
+
+/** `nix eval` of a flake's outputs. */
+function evalFlake(nix: NixContext, what: readonly string[], options: EvalOptions = {}): Promise<NixOutcome> {
+  const args = ["eval", "--show-trace", "--no-update-lock-file", ...what];
   if (options.store !== undefined) args.push("--store", options.store);
   if (options.substituters !== undefined) args.push("--option", "substituters", options.substituters);
   if (options.impure) args.push(...IMPURE);

@@ -45,6 +45,20 @@ export function keptBuildFolder(message: string): string | null {
   return folder?.replace(/\/build$/, "") ?? null;
 }
 
+/** A derivation of a system that Nix has no machine for, with that system. */
+export function foreignSystem(message: string): { readonly system: string; readonly drvPath: string } | null {
+  const [, early, drvOfEarly, ownOfEarly] =
+    /a '(\S+)' with features \{.*?\} is required to build '(\S+\.drv)', but I am a '(\S+)'/.exec(message) ??
+    [];
+  const [, drvOfLater, later, ownOfLater] =
+    /Cannot build '(\S+\.drv)'\.\s+Reason: platform mismatch\s+Required system: '(\S+)'[\s\S]*?Current system: '(\S+)'/.exec(
+      message,
+    ) ?? [];
+  const [system, drvPath, own] = [early ?? later, drvOfEarly ?? drvOfLater, ownOfEarly ?? ownOfLater];
+  // The same words are said of features that this machine lacks.
+  return system === undefined || drvPath === undefined || system === own ? null : { system, drvPath };
+}
+
 /** A lock that does not fit its flake.nix, where it may not be written. */
 export function isStaleLock(message: string): boolean {
   return message.includes("requires lock file changes");

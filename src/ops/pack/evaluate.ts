@@ -12,8 +12,10 @@ import { fetchedInto } from "../../host/nix/fetcher-cache.js";
 import { onOtherMachine } from "../../host/nix/impure.js";
 import * as nix from "../../host/nix/index.js";
 import type { Variable } from "../../nix/environment.js";
+import { wholeAttr } from "../../nix/flake-outputs.js";
 import { parseStorePath } from "../../nix/store-path.js";
 import { withoutPasswords } from "../../nix/url.js";
+import { evaluateInstallable, type Installable } from "./evaluate-installable.js";
 import { readDerivations } from "./gather.js";
 import { evaluationFinding, readsMachine, siteFinding } from "./nix-words.js";
 import { DEFAULT_ATTR, type Installables } from "./request.js";
@@ -22,43 +24,110 @@ export interface EvaluatedRoot {
   /** The whole attribute path: `packages.x86_64-linux.default`. */
   readonly attr: string;
   readonly drvPath: string;
+  /** Of an app: a path in what the derivation makes. */
+  readonly program?: string;
+  /** Where it is evaluated, if not at `attr` of the flake itself; the same on a site. */
+  readonly installable?: Installable;
 }
 
 /**
- * Evaluates what was asked for on this machine's own terms. Findings name attributes that do not evaluate. `variables`: the
- * context's environment has these, and nothing else that is the user's; none for a pure evaluation.
+ * Evaluates what was asked for on this machine's own terms, one system after the other. Findings name attributes that do not
+ * evaluate. `variables`: the context's environment has these, and nothing else that is the user's; none for a pure evaluation.
  */
 export async function evaluateRoots(
   context: nix.NixContext,
   { ref, attrs }: Installables,
-  { system, variables }: { readonly system: string; readonly variables: readonly Variable[] },
+  { systems, variables }: { readonly systems: readonly string[]; readonly variables: readonly Variable[] },
 ): Promise<{ readonly roots: EvaluatedRoot[]; readonly findings: Finding[] }> {
   const roots = new Map<string, EvaluatedRoot>();
   const findings: Finding[] = [];
   for (const asked of attrs.length > 0 ? attrs : [DEFAULT_ATTR]) {
-    const result = await evaluateAttr(context, { ref, asked, system, impure: variables.length > 0 });
-    if ("drvPath" in result) roots.set(result.attr, result);
-    else findings.push(result);
+    const about = { ref, asked, systems, impure: variables.length > 0 };
+    for (const result of await evaluateAttr(context, about)) {
+      if ("drvPath" in result) roots.set(result.attr, result);
+      else findings.push(result);
+    }
   }
   return { roots: [...roots.values()], findings };
 }
 
-/** Tries an attribute where Nix would look for it, in Nix's order (`nix build --help`, "Flake output attribute"). */
+/** Evaluates whole attribute paths, each as it stands. */
+export async function evaluateWhole(
+  context: nix.NixContext,
+  { ref, attrs }: Installables,
+  variables: readonly Variable[],
+): Promise<{ readonly roots: EvaluatedRoot[]; readonly findings: Finding[] }> {
+  const roots: EvaluatedRoot[] = [];
+  const findings: Finding[] = [];
+  const about = { ref, impure: variables.length > 0 };
+  for (const attr of attrs) {
+    const result = (await firstOf(context, about, [attr])) ?? noDerivation(attr);
+    if ("drvPath" in result) roots.push(result);
+    else findings.push({ ...result, hint: result.hint ? `${result.hint} ${EXCEPT}` : EXCEPT });
+  }
+  return { roots, findings };
+}
+
+function noDerivation(subject: string): Finding {
+  return { code: "ATTR_UNSUPPORTED", subject, expected: "a derivation", actual: "something else" };
+}
+
+const EXCEPT = "Mend it, or leave it out by name: --except ATTR.";
+
+/**
+ * Tries an attribute where Nix would look for it, in Nix's order (`nix build --help`, "Flake output attribute"): as a package
+ * of each system; where no system has it, as it stands.
+ */
 async function evaluateAttr(
   context: nix.NixContext,
-  about: { readonly ref: string; readonly asked: string; readonly system: string; readonly impure: boolean },
-): Promise<EvaluatedRoot | Finding> {
-  const { ref, asked, system, impure } = about;
-  const candidates = [`packages.${system}.${asked}`, `legacyPackages.${system}.${asked}`, asked];
-  for (const attr of candidates) {
-    const outcome = await nix.evalDrvPath(context, ref, attr, { impure });
-    if (outcome.ok) {
-      const reads = impure ? await readsThisMachine(context, ref, attr) : null;
-      return reads ?? { attr, drvPath: outcome.stdout.trim() };
-    }
-    if (/does not provide attribute/.test(outcome.message)) continue;
-    return evaluationFinding(attr, outcome.message);
+  about: {
+    readonly ref: string;
+    readonly asked: string;
+    readonly systems: readonly string[];
+    readonly impure: boolean;
+  },
+): Promise<(EvaluatedRoot | Finding)[]> {
+  const { ref, asked, systems, impure } = about;
+  const found: (EvaluatedRoot | Finding)[] = [];
+  const without: string[] = [];
+  for (const system of systems) {
+    const candidates = [`packages.${system}.${asked}`, `legacyPackages.${system}.${asked}`];
+    const result = await firstOf(context, { ref, impure }, candidates);
+    if (result === null) without.push(system);
+    else found.push(result);
   }
+  if (found.length === 0) {
+    const result = await firstOf(context, { ref, impure }, [wholeAttr(asked)]);
+    if (result !== null) return [result];
+  }
+  for (const system of without) found.push(await missingAttr(context, ref, asked, system));
+  return found;
+}
+
+/** Null where the flake has none of them. */
+async function firstOf(
+  context: nix.NixContext,
+  { ref, impure }: { readonly ref: string; readonly impure: boolean },
+  attrs: readonly string[],
+): Promise<EvaluatedRoot | Finding | null> {
+  for (const attr of attrs) {
+    const outcome = await evaluateInstallable(context, { ref, attr }, { impure });
+    if (outcome.ok) {
+      const { ok: _, ...evaluated } = outcome;
+      const reads = impure ? await readsThisMachine(context, { ref, attr }) : null;
+      return reads ?? { attr, ...evaluated };
+    }
+    if (!/does not provide attribute/.test(outcome.message)) return evaluationFinding(attr, outcome.message);
+  }
+  return null;
+}
+
+async function missingAttr(
+  context: nix.NixContext,
+  ref: string,
+  asked: string,
+  system: string,
+): Promise<Finding> {
   const known = await nix.flakeOutputs(context, ref, system);
   return {
     code: "ATTR_MISSING",
@@ -69,9 +138,11 @@ async function evaluateAttr(
 }
 
 /** That variables were named allows variables, and no file of this machine: a pure evaluation tells of the first it meets. */
-async function readsThisMachine(context: nix.NixContext, ref: string, attr: string): Promise<Finding | null> {
-  const outcome = await nix.evalDrvPath(context, ref, attr);
-  return !outcome.ok && readsMachine(outcome.message) ? evaluationFinding(attr, outcome.message) : null;
+async function readsThisMachine(context: nix.NixContext, installable: Installable): Promise<Finding | null> {
+  const outcome = await evaluateInstallable(context, installable);
+  return !outcome.ok && readsMachine(outcome.message)
+    ? evaluationFinding(installable.attr, outcome.message)
+    : null;
 }
 
 export interface EvaluationClosure {
@@ -98,21 +169,21 @@ export async function evaluationClosure(
   const store = join(scratchDir, "store");
   await mkdir(store, { recursive: true });
   const findings: Finding[] = [];
-  for (const { attr, drvPath } of roots) {
+  for (const { attr, drvPath, installable = { ref: top.ref, attr } } of roots) {
     const cacheDir = await freshCache(scratchDir);
-    const outcome = await nix.evalDrvPath(context, top.ref, attr, {
+    const outcome = await evaluateInstallable(context, installable, {
       store,
       cacheDir,
       impure: top.variables.length > 0,
       substituters: substituter,
     });
     if (!outcome.ok) findings.push(evaluationFinding(attr, outcome.message));
-    else if (outcome.stdout.trim() !== drvPath) {
+    else if (outcome.drvPath !== drvPath) {
       findings.push({
         code: "EVALUATION_DIFFERS",
         subject: attr,
         expected: drvPath,
-        actual: outcome.stdout.trim(),
+        actual: outcome.drvPath,
       });
     }
   }
@@ -140,19 +211,19 @@ async function proveSiteEvaluation(
   const findings: Finding[] = [];
   const ref = siteReference(flake, wrapper);
   const impure = variables.length > 0;
-  for (const { attr, drvPath } of roots) {
+  for (const { attr, drvPath, installable = { ref, attr } } of roots) {
     const cacheDir = await freshCache(scratchDir);
     const siteContext = impure ? onOtherMachine(context, variables, cacheDir) : context;
-    const outcome = await nix.evalDrvPath(siteContext, ref, attr, { store, cacheDir, offline: true, impure });
+    const options = { store, cacheDir, offline: true, impure };
+    const outcome = await evaluateInstallable(siteContext, installable, options);
     // Where the scratch store lies says nothing to anybody.
-    const message = outcome.message.replaceAll(store, "");
-    if (!outcome.ok) findings.push(siteFinding(attr, message, drvPath));
-    else if (outcome.stdout.trim() !== drvPath) {
+    if (!outcome.ok) findings.push(siteFinding(attr, outcome.message.replaceAll(store, ""), drvPath));
+    else if (outcome.drvPath !== drvPath) {
       findings.push({
         code: "EVALUATION_DIFFERS",
         subject: attr,
         expected: drvPath,
-        actual: outcome.stdout.trim(),
+        actual: outcome.drvPath,
       });
     } else {
       // Newer Nix reads a repository or an archive on this machine's disk by itself.

@@ -16,6 +16,8 @@ import { parseProjectFile } from "./request.js";
 export interface TopFlake {
   /** As the user named it: what is evaluated on this machine. */
   readonly ref: string;
+  /** The same, locked. */
+  readonly url: string;
   readonly flake: Flake;
   readonly inputs: readonly LockedInput[];
   readonly project: ProjectFile;
@@ -74,6 +76,7 @@ export async function readFlake(
   const local = localFolder(locked);
   return {
     ref,
+    url: metadata.url,
     flake: {
       dir,
       lastModified: locked.lastModified ?? null,

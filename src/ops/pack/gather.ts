@@ -5,7 +5,7 @@ import { PackedDerivations } from "../../bundle/packed.js";
 import { AirgapError, type Finding } from "../../errors.js";
 import type { Root, Tier } from "../../generated/types.js";
 import * as nix from "../../host/nix/index.js";
-import { failedDerivations, isHashMismatch } from "../../host/nix/words.js";
+import { failedDerivations, foreignSystem, isHashMismatch } from "../../host/nix/words.js";
 import { type Derivation, parseDerivation } from "../../nix/derivation.js";
 import { derivationReferences } from "../../nix/derivation-hash.js";
 import { formatHex, formatNix32, formatSri, hashOf } from "../../nix/hash.js";
@@ -110,8 +110,14 @@ export async function makeReal(
     if (event.type === "finished" && event.kind !== "fetch")
       progress({ items: ++built, detail: event.subject });
   };
-  const outcome = await nix.realise(context, targets, { keepGoing: true, onEvent });
+  const outcome = await nix.realise(context, [...new Set(targets)], { keepGoing: true, onEvent });
   if (outcome.ok) return [];
+  const foreign = foreignSystem(outcome.message);
+  // Nix may end with the first derivation that it cannot even begin, so that nothing is known of the others.
+  if (foreign !== null) {
+    const { system, drvPath } = foreign;
+    return [{ code: "SYSTEM_UNAVAILABLE", subject: system, actual: outcome.message, neededBy: [drvPath] }];
+  }
   const failed = failedDerivations(outcome.message);
   for (const target of targets) if (derivations.byPath.get(target)?.kind === "fixed") failed.add(target);
   // It was there, but is not what the flake says.

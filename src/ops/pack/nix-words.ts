@@ -1,5 +1,6 @@
 /** What Nix's words about an evaluation that failed mean for a packer. */
 import type { Finding } from "../../errors.js";
+import { UNSUPPORTED_PROGRAM } from "./evaluate-installable.js";
 
 /** Lines of Nix's words that a finding repeats. */
 const MAX_LINES = 12;
@@ -42,7 +43,11 @@ interface Rule {
 
 /** The first that fits holds. */
 const RULES: readonly Rule[] = [
-  { words: /ca-derivations/, code: "DERIVATION_FLOATING" },
+  { words: new RegExp(`^${UNSUPPORTED_PROGRAM}`), code: "ATTR_UNSUPPORTED" },
+  {
+    words: /feature '(ca|impure|dynamic)-derivations'|invalid value '\w+' for 'outputHashMode'/,
+    code: "DERIVATION_FLOATING",
+  },
   {
     words: /devenv was not able to determine the current directory/,
     code: "EVALUATION_IMPURE",

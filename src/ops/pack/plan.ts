@@ -116,6 +116,7 @@ export interface PlanParts {
   readonly plan: PackPlan;
   readonly secrets: Pick<Secrets, "allowed" | "inPublic">;
   readonly previous: Previous | null;
+  readonly leftOut: readonly string[];
   readonly out: { readonly path: string };
   readonly nixConfig: TopFlake["nixConfig"];
 }
@@ -125,7 +126,7 @@ const MAX_SETTINGS = 50;
 
 /** The plan as people and machines read it. */
 export function describePlan(
-  { plan: { draft, paths }, secrets, previous, out, nixConfig }: PlanParts,
+  { plan: { draft, paths }, secrets, previous, leftOut, out, nixConfig }: PlanParts,
   signedBy: string | null,
 ): NonNullable<PackReport["plan"]> {
   const byPath = new Map(paths.map((path) => [path.storePath, path as Path]));
@@ -166,6 +167,7 @@ export function describePlan(
         name: /^[\w-]{1,64}$/.test(name) ? name : excerpt(name),
         value: excerpt(settingText(value)),
       })),
+    leftOut: [...leftOut],
     roots: draft.roots.map(({ attr, purpose, drvPath, outputs }, i) => ({
       attr,
       purpose,

@@ -21,8 +21,9 @@ import { formatTime, timeOf } from "../../time.js";
 import type { Context } from "../context.js";
 import { checkLockApprovals } from "../lock-approval.js";
 import type { PhaseClock } from "../phase-clock.js";
+import { drvPathsOf, evaluateAsked } from "./asked.js";
 import { parseVariables, variableSecrets } from "./environment.js";
-import { type EvaluationClosure, evaluateRoots, evaluationClosure } from "./evaluate.js";
+import { type EvaluationClosure, evaluationClosure } from "./evaluate.js";
 import { checkExpectations, parseExpectations } from "./expectations.js";
 import { documentInputs, hasSelfAttributes, readFlake, type TopFlake } from "./flake.js";
 import { makeReal, readDerivations, tierPaths, tierTargets } from "./gather.js";
@@ -31,6 +32,7 @@ import { chooseSequence, type Previous, readPrevious } from "./previous.js";
 import {
   chooseIdentity,
   chooseOut,
+  chooseSystems,
   type Identity,
   type Out,
   type PackOptions,
@@ -46,6 +48,7 @@ import {
   secretsInSources,
 } from "./secrets.js";
 import { packerSettings } from "./settings.js";
+import { bashOfShells } from "./shell-bash.js";
 import { dropAbandonedStage } from "./stage.js";
 
 const DEFAULT_COMPRESSION_LEVEL = 3;
@@ -54,6 +57,8 @@ export interface Prepared {
   readonly plan: PackPlan;
   readonly secrets: Secrets;
   readonly previous: Previous | null;
+  /** What `--all` does not take. */
+  readonly leftOut: readonly string[];
   readonly out: Out;
   readonly nixConfig: TopFlake["nixConfig"];
   readonly nixContext: nix.NixContext;
@@ -69,7 +74,7 @@ export async function preparePack(
   context: Context,
   { tempDir, clock }: { readonly tempDir: string; readonly clock: PhaseClock },
 ): Promise<Prepared | { readonly findings: Finding[] }> {
-  const installables = parseInstallables(options.installables);
+  const installables = parseInstallables(options.installables, options.all);
   const variables = parseVariables(options.env);
   const expectations = parseExpectations(options.expect);
   const { settings, isProtected } = await packerSettings(options, context);
@@ -77,11 +82,12 @@ export async function preparePack(
   const nixVersion = await nix.usableVersion(nixContext);
   const evaluating = variables.length > 0 ? withVariables(nixContext, variables) : nixContext;
   const step = <T>(phase: string, work: () => Promise<T>) => clock.phase(phase, {}, work);
-  const system = await nix.currentSystem(nixContext);
+  const current = await nix.currentSystem(nixContext);
   const top = await step("read the flake", () => readFlake(nixContext, installables.ref, realStoreDir));
   const { identity, findings } = chooseIdentity(options, top.project, { ...top, rev: top.flake.rev });
   const tier = options.tier ?? top.project.tier ?? "build";
-  const out = chooseOut(options, context.cwd, { ...identity, systems: [system], tier });
+  const systems = chooseSystems(options.systems, top.project, current);
+  const out = chooseOut(options, context.cwd, { ...identity, systems, tier });
   if (findings.length === 0 && !options.dryRun && (await exists(out.path))) {
     await dropAbandonedStage(out.path);
     fail("OUT_EXISTS", { subject: out.path });
@@ -94,22 +100,16 @@ export async function preparePack(
   findings.push(...top.findings, ...checkLock(top, options, context));
   const allowed = [...options.allowSecrets, ...(top.project.allowSecrets ?? [])];
   findings.push(...variableSecrets(variables, allowed));
-  // Without a lock to trust, what evaluation would say is of no use.
-  if (top.findings.some(({ code }) => code !== "TREE_DIRTY")) return { findings };
+  // Without a lock to trust, what evaluation would say is of no use; and all outputs are those of a revision.
+  if (top.findings.some(({ code }) => code !== "TREE_DIRTY" || options.all)) return { findings };
 
-  const attrs = installables.attrs.length > 0 ? installables.attrs : (top.project.roots ?? []);
   const evaluated = await step("evaluate", () =>
-    evaluateRoots(evaluating, { ref: installables.ref, attrs }, { system, variables }),
+    evaluateAsked(evaluating, { installables, top, systems, options, variables, realStoreDir }),
   );
-  findings.push(...withSubmodules(evaluated.findings, top));
-  const asked = await readDerivations(
-    evaluated.roots.map((root) => root.drvPath),
-    realStoreDir,
-  );
-  findings.push(...asked.findings);
+  findings.push(...withSubmodules(evaluated.findings, top), ...evaluated.derivations.findings);
   if (findings.length === 0) {
     const outputs = evaluated.roots.map(({ attr, drvPath }) =>
-      rootOf(drvPath, attr, "output", asked.derivations),
+      rootOf(drvPath, attr, "output", evaluated.derivations.derivations),
     );
     findings.push(...checkExpectations(expectations, outputs));
   }
@@ -120,6 +120,10 @@ export async function preparePack(
   const sources = await step("fetch inputs", () => nix.flakeArchive(nixContext, installables.ref));
   const sourceInfos = await nix.pathInfo(nixContext, sources);
   await requireRoomToEvaluate(sourceInfos, tempDir);
+  const shells = tier === "runtime" ? [] : await bashOfShells(evaluating, top, evaluated.roots, sourceInfos);
+  const outputRoots = [...evaluated.roots, ...shells];
+  const asked = await readDerivations(drvPathsOf(outputRoots), realStoreDir);
+  findings.push(...asked.findings);
   const secrets = await step("look for secrets", () =>
     lookForSecrets(top, sourceInfos, { allowed, isProtected, nixContext, realStoreDir }),
   );
@@ -129,15 +133,12 @@ export async function preparePack(
       await requireRoomToFetch(nixContext, targets, realStoreDir);
       return makeReal(nixContext, targets, derivations, progress);
     });
-  const rootsBuilt = await build(
-    "build roots",
-    evaluated.roots.map((root) => root.drvPath),
-  );
+  const rootsBuilt = await build("build roots", drvPathsOf(outputRoots));
   findings.push(...withSubmodules(rootsBuilt, top));
   if (findings.length > 0) return { findings };
 
   const evaluation = await step("evaluate as a site will", async () =>
-    evaluationClosure(await forScratch(evaluating), { ...top, variables }, evaluated.roots, {
+    evaluationClosure(await forScratch(evaluating), { ...top, variables }, outputRoots, {
       scratchDir: tempDir,
       substituter,
     }),
@@ -147,7 +148,7 @@ export async function preparePack(
 
   // From here on imports from derivations are roots like the others, but for the tier that carries no derivations.
   const imported = tier === "runtime" ? [] : [...evaluation.imported.keys()];
-  const rootDrvs = [...evaluated.roots.map((root) => root.drvPath), ...imported];
+  const rootDrvs = [...drvPathsOf(outputRoots), ...imported];
   const {
     derivations,
     infos: derivationInfos,
@@ -167,7 +168,7 @@ export async function preparePack(
   if (findings.length > 0) return { findings };
 
   const roots = [
-    ...evaluated.roots.map(({ attr, drvPath }) => rootOf(drvPath, attr, "output", derivations)),
+    ...outputRoots.map(({ attr, drvPath }) => rootOf(drvPath, attr, "output", derivations)),
     ...imported.map((drvPath) => importRoot(rootOf(drvPath, "", "evaluation", derivations), evaluation)),
   ].sort(compareRoots);
   const wanted = [...sources, ...evaluation.touched.keys(), ...tierPaths(tier, roots, derivations)];
@@ -199,10 +200,12 @@ export async function preparePack(
     causesOf(evaluation, sources),
     derivations,
   );
+  const { leftOut } = evaluated;
   return {
     plan,
     secrets: { ...secrets, allowed: secrets.allowed + inLock.allowed + inSources.allowed },
     previous,
+    leftOut,
     out,
     nixConfig: top.nixConfig,
     nixContext,

@@ -12,6 +12,12 @@ import type { LockTrust } from "../lock-approval.js";
 export interface PackOptions {
   /** Flake references with or without `#attr`; all of one flake. */
   readonly installables: readonly string[];
+  /** Every output of the flake for the systems. */
+  readonly all: boolean;
+  /** Attributes that `all` leaves out. */
+  readonly except: readonly string[];
+  /** Absent: nix-airgap.json's, else this machine's. */
+  readonly systems?: readonly string[];
   readonly product?: string;
   readonly release?: string;
   readonly secretKey?: SecretKey;
@@ -45,6 +51,8 @@ export interface PackOptions {
 }
 
 export const DEFAULT_ATTR = "default";
+/** That of schemas/document.schema.json. */
+const SYSTEM = /^[A-Za-z0-9._-]{1,64}$/;
 const MAX_PROJECT_FILE = 1024 * 1024;
 
 export interface Installables {
@@ -53,8 +61,8 @@ export interface Installables {
   readonly attrs: readonly string[];
 }
 
-/** Splits `REF#attr`. @throws AirgapError USAGE where they belong to several flakes */
-export function parseInstallables(installables: readonly string[]): Installables {
+/** Splits `REF#attr`. @throws AirgapError USAGE where they belong to several flakes, or name outputs beside `all` */
+export function parseInstallables(installables: readonly string[], all = false): Installables {
   const parts = installables.map((text) => {
     const at = text.indexOf("#");
     return at < 0
@@ -70,10 +78,32 @@ export function parseInstallables(installables: readonly string[]): Installables
       hint: "Pack each flake into its own bundle, or make one flake that has the others as inputs.",
     });
   }
-  return {
-    ref: refs[0] ?? ".",
-    attrs: [...new Set(parts.map((part) => part.attr).filter((attr) => attr !== ""))],
-  };
+  const attrs = [...new Set(parts.map((part) => part.attr).filter((attr) => attr !== ""))];
+  if (all && attrs.length > 0) {
+    fail("USAGE", {
+      subject: attrs.join(", "),
+      expected: "a flake without #attr, since --all is every output",
+    });
+  }
+  return { ref: refs[0] ?? ".", attrs };
+}
+
+/** Systems in the order of the document. @throws AirgapError USAGE for a name that no system has */
+export function chooseSystems(
+  asked: readonly string[] | undefined,
+  project: ProjectFile,
+  current: string,
+): string[] {
+  const systems = asked ?? project.systems ?? [current];
+  const odd = systems.find((system) => !SYSTEM.test(system));
+  if (odd !== undefined) {
+    fail("USAGE", {
+      subject: "--system",
+      expected: "a system such as x86_64-linux",
+      actual: JSON.stringify(odd),
+    });
+  }
+  return [...new Set(systems)].sort();
 }
 
 /** `PATH?dir=FOLDER`, which Nix 2.8 takes for URLs only, as the path that means the same to every Nix. */

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import {
   daemonTrouble,
   failedDerivations,
+  foreignSystem,
   fullDiskLine,
   importMismatch,
   isHashMismatch,
@@ -40,6 +41,24 @@ describe("a build that failed", () => {
     expect([...failedDerivations("Cannot build '/nix/store/a.drv'.\nReason: 1 dependency failed.")]).toEqual(
       [],
     );
+  });
+});
+
+describe("a derivation of a system that is not this one", () => {
+  const early = (system: string) =>
+    `a '${system}' with features {} is required to build '${A}', but I am a 'x86_64-linux' with features {benchmark, kvm}`;
+  const later = (reason: string) =>
+    `Cannot build '${A}'.\nReason: ${reason}\nRequired system: 'aarch64-linux'\nCurrent system: 'x86_64-linux'`;
+
+  it("is named with its system by 2.8 and 2.26, and by 2.34", () => {
+    const found = { system: "aarch64-linux", drvPath: A };
+    expect(foreignSystem(early("aarch64-linux"))).toEqual(found);
+    expect(foreignSystem(`${later("platform mismatch")}\nbuild of '${A}' failed`)).toEqual(found);
+  });
+
+  it("is told from one that this machine lacks features for, and from any other failure", () => {
+    expect(foreignSystem(early("x86_64-linux"))).toBeNull();
+    expect(foreignSystem(later("builder failed with exit code 1."))).toBeNull();
   });
 });
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import {
   chooseIdentity,
   chooseOut,
+  chooseSystems,
   parseInstallables,
   parseProjectFile,
 } from "../../../src/ops/pack/request.js";
@@ -33,6 +34,16 @@ describe("installables", () => {
   });
 });
 
+describe("systems", () => {
+  it("are those asked for, else the project's, else this machine's; sorted, each once", () => {
+    const project = { systems: ["b-linux", "a-linux"] };
+    expect(chooseSystems(["z-linux", "y-linux", "z-linux"], project, "own")).toEqual(["y-linux", "z-linux"]);
+    expect(chooseSystems(undefined, project, "own")).toEqual(["a-linux", "b-linux"]);
+    expect(chooseSystems(undefined, {}, "own")).toEqual(["own"]);
+    expect(() => chooseSystems(['a"b'], {}, "own")).toThrow(code("USAGE"));
+  });
+});
+
 describe("nix-airgap.json", () => {
   const parse = (text: string) => parseProjectFile(Buffer.from(text));
 
@@ -42,6 +53,7 @@ describe("nix-airgap.json", () => {
       product: "pump",
       release: "1.0",
       roots: ["default"],
+      systems: ["x86_64-linux", "aarch64-linux"],
       tier: "source",
       knownIrreproducible: [{ derivation: "fw-1", reason: "time stamp" }],
     };
