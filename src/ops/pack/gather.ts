@@ -35,18 +35,25 @@ export async function readDerivations(
       throw new AirgapError("DISK", { subject: file, actual: error.message }, { cause: error });
     });
     const derivation = parseDerivation(bytes, drvPath);
-    if (derivation.kind !== "fixed" && derivation.kind !== "input-addressed") {
-      findings.push({
-        code: "DERIVATION_FLOATING",
-        subject: drvPath,
-        actual: `a derivation that is ${derivation.kind}`,
-      });
-    }
+    const unknown = whatIsUnknown(derivation);
+    if (unknown !== null) findings.push({ code: "DERIVATION_FLOATING", subject: drvPath, actual: unknown });
     byPath.set(drvPath, derivation);
     infos.set(drvPath, derivationInfo(drvPath, bytes, derivation));
     for (const input of derivation.inputDrvs.keys()) seen.add(input);
+    // A builder may get a derivation to read, not what it makes.
+    for (const source of derivation.inputSrcs) if (source.endsWith(".drv")) seen.add(source);
   }
   return { derivations: new PackedDerivations(byPath), infos, findings };
+}
+
+/** Why a bundle cannot carry it: its outputs' names follow from nothing that is known before they are built. */
+function whatIsUnknown({ kind, outputs }: Derivation): string | null {
+  if (kind !== "fixed" && kind !== "input-addressed") return `a derivation that is ${kind}`;
+  for (const output of outputs.values()) {
+    if (output.kind !== "fixed" || output.method === "flat" || output.method === "nar") continue;
+    return `an output hashed as ${output.method}, of an experimental feature of Nix`;
+  }
+  return null;
 }
 
 function derivationInfo(storePath: string, bytes: Buffer, derivation: Derivation): nix.PathInfo {
@@ -87,8 +94,10 @@ export function tierTargets(
 export function tierPaths(tier: Tier, roots: readonly Root[], derivations: PackedDerivations): string[] {
   const paths = roots.flatMap((root) => root.outputs.map(({ path }) => path));
   if (tier === "runtime") return paths;
-  for (const { inputSrcs } of derivations.byPath.values()) paths.push(...inputSrcs);
-  for (const { drvPath } of roots) paths.push(...derivations.inputsOf(drvPath));
+  for (const { inputSrcs } of derivations.byPath.values())
+    paths.push(...inputSrcs.filter((path) => !path.endsWith(".drv")));
+  for (const { drvPath } of roots)
+    paths.push(...derivations.inputsOf(drvPath).filter((path) => !path.endsWith(".drv")));
   if (tier === "build") return paths;
   const fixed = [...derivations.outputs].filter(([, { output }]) => output.kind === "fixed");
   return [...paths, ...fixed.map(([path]) => path)];
