@@ -572,6 +572,18 @@ export const CODES = {
     "Give the URL that `nix-airgap serve` prints; what stands between must pass its answers on as they are. Open URL/health.",
   ),
 
+  // bundle join
+  BUNDLES_DIFFER: code(
+    usage,
+    "these bundles are not of one release",
+    "Pack all of them from one revision of the flake, with the same options but --system.",
+  ),
+  BUNDLES_CONFLICT: code(
+    integrity,
+    "two bundles of one release contradict each other",
+    "One of the packing machines has built something else. Find out which (nix-airgap rebuild), and pack there again.",
+  ),
+
   // host and operations
   USAGE: code(usage, "the command line is not understood", "See --help."),
   OUT_EXISTS: code(

@@ -17,6 +17,7 @@ export type { Event, Report } from "./events.js";
 export type {
   Approval,
   BundleDocument,
+  BundleJoinReport,
   ErrorReport,
   InspectReport,
   KeygenReport,
@@ -37,6 +38,7 @@ export { formatPublicKey, type PublicKey, parseSecretKey, type SecretKey } from 
 export type { AuditSource } from "./ops/audit/check.js";
 export { auditExport } from "./ops/audit/export.js";
 export { auditVerify } from "./ops/audit/verify.js";
+export { bundleJoin, type JoinOptions } from "./ops/bundle/join.js";
 export { type JoinPartsOptions, joinParts } from "./ops/bundle/join-parts.js";
 export { bundleSplit, type SplitOptions } from "./ops/bundle/split.js";
 export type { Context } from "./ops/context.js";

@@ -69,6 +69,8 @@ interface Writing {
   readonly approvals: Approvals;
   readonly report: Report;
   readonly signal?: AbortSignal;
+  /** Where NAR blobs and docs lie that are not in the directory, by full name. */
+  readonly given?: ReadonlyMap<string, FilePart>;
 }
 
 /**
@@ -128,10 +130,13 @@ export async function writeSources(
   report({ type: "phase.finished", phase: "tar" });
 }
 
-async function sourcesIn(dir: string, { document, approvals }: Writing): Promise<TarSource[]> {
+async function sourcesIn(dir: string, { document, approvals, given }: Writing): Promise<TarSource[]> {
   const members = sourcesOf(dir, document, contentsOf(document, formatDocument(document), approvals));
-  await requireGiven(members);
-  return members;
+  await requireGiven(members.filter(({ name }) => !given?.has(name)));
+  return members.map((member) => {
+    const file = given?.get(member.name);
+    return file === undefined ? member : { name: member.name, file };
+  });
 }
 
 /** What a document names by hash, and where its bytes lie now. */

@@ -176,7 +176,7 @@ function split(argv: readonly string[], commands: readonly Command[], columns: n
 
 /** What commands of two words have in common. */
 const GROUPS: Readonly<Record<string, string>> = {
-  bundle: "Cut a bundle into parts for media, and make it whole again",
+  bundle: "Cut a bundle into parts for media and make it whole again; join those of several systems",
   audit: "Check and export the record of what a site did",
   releases: "List what was restored, choose the current release, remove one",
   trust: "Say whom a site trusts, and what it may go back to",

@@ -1,5 +1,5 @@
 /** Every kind of output of a flake, on the packer and on the site: asked for by name, or all of them. */
-import { appendFileSync } from "node:fs";
+import { appendFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import type { PackReport, RestoreReceipt } from "../../src/generated/types.js";
@@ -120,18 +120,27 @@ it("attributes are taken as Nix takes them, a configuration by its name alone", 
 });
 
 describe("several systems", () => {
-  it("go into one bundle; an attribute without system stands for each", async () => {
-    const args = ["--system", FOREIGN, "--system", SYSTEM, "--out", "both.tar"];
-    const { code, json } = await pack([`${flake}#pump`, `${flake}#checks.${SYSTEM}.self-test`, ...args], {
-      foreign: true,
-    });
-    expect([code, json.findings]).toEqual([0, []]);
-    const { roots, systems } = documentOf(packed.path("both.tar"));
+  it("go into one bundle, an attribute without system for each; packed apart and joined, it is the same", async () => {
+    const key = ["--key", packed.path("packer-1.sec")];
+    const bundles: string[] = [];
+    for (const systems of [[SYSTEM, FOREIGN], [FOREIGN], [SYSTEM]]) {
+      const out = packed.path(`${systems.join("+")}.tar`);
+      const args = [...systems.flatMap((system) => ["--system", system]), "--out", out, ...key];
+      const { code, json } = await pack([`${flake}#pump`, ...args], { foreign: true });
+      expect([code, json.findings]).toEqual([0, []]);
+      bundles.push(out);
+    }
+    const [both, ...parts] = bundles as [string, ...string[]];
+    const { roots, systems } = documentOf(both);
     expect(systems).toEqual([SYSTEM, FOREIGN].sort());
-    expect(roots.map(({ attr, system }) => [attr, system])).toEqual([
-      [`checks.${SYSTEM}.self-test`, SYSTEM],
-      ...[SYSTEM, FOREIGN].sort().map((system) => [`packages.${system}.pump`, system]),
-    ]);
+    expect(roots.map(({ attr, system }) => [attr, system])).toEqual(
+      systems.map((system) => [`packages.${system}.pump`, system]),
+    );
+    const joined = packed.path("joined.tar");
+    const args = ["bundle", "join", ...parts, "--public-key", packed.publicKey, ...key, "--out", joined];
+    const { code, stderr } = await cli(args);
+    expect(code, stderr).toBe(0);
+    expect(readFileSync(joined).equals(readFileSync(both))).toBe(true);
   });
 
   it("are refused by name where this machine has no way to build for one", async () => {

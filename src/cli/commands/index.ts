@@ -2,6 +2,7 @@
 import type { Command } from "../command.js";
 import { auditExportCommand } from "./audit-export.js";
 import { auditVerifyCommand } from "./audit-verify.js";
+import { bundleJoinCommand } from "./bundle-join.js";
 import { bundleJoinPartsCommand } from "./bundle-join-parts.js";
 import { bundleSplitCommand } from "./bundle-split.js";
 import { doctorCommand } from "./doctor.js";
@@ -35,6 +36,7 @@ export const COMMANDS: readonly Command[] = [
   inspectCommand,
   restoreCommand,
   rebuildCommand,
+  bundleJoinCommand,
   releasesListCommand,
   releasesUseCommand,
   releasesRemoveCommand,

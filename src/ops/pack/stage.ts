@@ -63,8 +63,8 @@ export async function dropAbandonedStage(out: string): Promise<void> {
   await withStageLock(out, () => removeTree(stageOf(out)));
 }
 
-/** Under the lock. @throws AirgapError OUT_EXISTS, DISK, NO_SPACE */
-export async function openStage(out: string, recipe: StageRecipe): Promise<Stage> {
+/** Under the lock. `recipe`: what the blobs depend on, such as a `StageRecipe`. @throws AirgapError OUT_EXISTS, DISK, NO_SPACE */
+export async function openStage(out: string, recipe: object): Promise<Stage> {
   const dir = stageOf(out);
   if (await exists(out)) {
     // Another pack was quicker.

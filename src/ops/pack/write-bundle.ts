@@ -5,6 +5,7 @@
 import { mkdir, readdir, rename, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { formatDocument } from "../../bundle/document.js";
+import { totalsOf } from "../../bundle/totals.js";
 import { finishDirectory, writeParts, writeTar } from "../../bundle/write.js";
 import { AirgapError, fail } from "../../errors.js";
 import type { BundleDocument, PackReport, Path, VerifyReport } from "../../generated/types.js";
@@ -23,6 +24,7 @@ import { syncFileSystem } from "../../host/sync.js";
 import { formatHex, hashOf, parseSri } from "../../nix/hash.js";
 import { fingerprint } from "../../nix/narinfo.js";
 import { type SecretKey, signFingerprint } from "../../nix/signature.js";
+import type { FilePart } from "../../segments.js";
 import { makeApproval } from "../../trust/approval.js";
 import { ed25519Key } from "../../trust/keys.js";
 import { signingKey } from "../../trust/signing.js";
@@ -34,17 +36,23 @@ import type { PhaseClock } from "../phase-clock.js";
 import type { Trust } from "../verify/trust.js";
 import { verify } from "../verify.js";
 import { lanesOf } from "./lanes.js";
-import type { PackPlan } from "./plan.js";
 import type { Prepared } from "./prepare.js";
 import type { Out, PackOptions } from "./request.js";
 import { COMPRESSED_SHARE, needsOfTemp } from "./room.js";
 import { SizeLimit } from "./size-limit.js";
-import { blobInLane, fillLanes, openStage, stageOf, takeBlobs, withStageLock } from "./stage.js";
+import { blobInLane, fillLanes, openStage, type Stage, stageOf, takeBlobs, withStageLock } from "./stage.js";
 
 export type Written =
   | { readonly bundle: NonNullable<PackReport["bundle"]>; readonly verification: null }
   /** It does not hold: nothing has the final name. */
   | { readonly bundle: null; readonly verification: VerifyReport };
+
+/** Where a bundle goes, and by whom it is signed. */
+export interface Publication {
+  readonly out: Prepared["out"];
+  readonly secretKey: SecretKey | undefined;
+  readonly clock: PhaseClock;
+}
 
 interface WriteParts extends Prepared {
   readonly tempDir: string;
@@ -52,27 +60,30 @@ interface WriteParts extends Prepared {
 }
 
 /** @throws AirgapError OUT_EXISTS, BUNDLE_TOO_LARGE, LOCKED, NIX_FAILED, DISK, NO_SPACE, INTERRUPTED */
-export async function writeBundle(
-  parts: WriteParts,
-  options: PackOptions,
-  context: Context,
-): Promise<Written> {
+export function writeBundle(parts: WriteParts, options: PackOptions, context: Context): Promise<Written> {
   const { out, clock } = parts;
+  return publish({ out, clock, secretKey: options.secretKey }, context, () =>
+    fillStage(parts, options, context),
+  );
+}
+
+/** Has a stage filled, checks it as a site would, and gives it its final name. Throws what `fill` does, and LOCKED, DISK. */
+export async function publish(
+  { out, clock, secretKey }: Publication,
+  context: Context,
+  fill: () => Promise<Staged>,
+): Promise<Written> {
   const folder = dirname(out.path);
   await withDiskErrors(folder, () => mkdir(folder, { recursive: true }));
   return withStageLock(out.path, async () => {
-    const { stageDir, partial, ...bundle } = await fillStage(parts, options, context).catch(
-      async (error: unknown) => {
-        // Other failures keep it, so that the next run goes on from there; this one comes again.
-        if (error instanceof AirgapError && error.code === "BUNDLE_TOO_LARGE") {
-          await removeTree(stageOf(out.path));
-        }
-        throw error;
-      },
-    );
-    const verification = await clock.phase("verify", {}, () =>
-      verifyOwn(partial, options.secretKey, context),
-    );
+    const { stageDir, partial, ...bundle } = await fill().catch(async (error: unknown) => {
+      // Other failures keep it, so that the next run goes on from there; this one comes again.
+      if (error instanceof AirgapError && error.code === "BUNDLE_TOO_LARGE") {
+        await removeTree(stageOf(out.path));
+      }
+      throw error;
+    });
+    const verification = await clock.phase("verify", {}, () => verifyOwn(partial, secretKey, context));
     if (verification.exit !== 0) {
       // A blob that the disk lost, as after a power cut, would be found again and again.
       await removeTree(stageDir);
@@ -86,7 +97,7 @@ export async function writeBundle(
 }
 
 /** A bundle that is complete under a name that is not final. */
-interface Staged {
+export interface Staged {
   readonly stageDir: string;
   readonly partial: string;
   /** Of the document, and of all files. */
@@ -125,24 +136,45 @@ async function fillStage(
   const paths = await clock.phase("take over", { items: plan.paths.length }, (progress) =>
     takeBlobs(stage, plan.paths, lanes, progress),
   );
-  const document = completeDocument(plan, paths, options.secretKey);
+  const complete = { ...plan.draft, paths, totals: totalsOf(paths) };
+  const document = signPaths(complete, options.secretKey);
+  return finishStage(stage, { out, clock, secretKey: options.secretKey }, context, { document, limit });
+}
+
+/** Blobs and docs lie in the stage, or are `given` by name (of a tar or its parts): writes all else. */
+export async function finishStage(
+  stage: Pick<Stage, "dir" | "bundle" | "tar" | "parts">,
+  { out, clock, secretKey }: Publication,
+  context: Context,
+  {
+    document,
+    given,
+    limit,
+  }: {
+    readonly document: BundleDocument;
+    readonly limit?: SizeLimit;
+    readonly given?: ReadonlyMap<string, FilePart>;
+  },
+): Promise<Staged> {
+  const folder = dirname(out.path);
   const documentBytes = formatDocument(document);
   const sha256 = formatHex(hashOf("sha256", documentBytes));
-  const approvals = packerApproval(document, sha256, options.secretKey);
+  const approvals = packerApproval(document, sha256, secretKey);
   const { blobBytes } = document.totals;
-  limit.check(blobBytes + 2 * documentBytes.length, "without narinfos");
+  limit?.check(blobBytes + 2 * documentBytes.length, "without narinfos");
   if (out.form !== "directory") await requireSpace(roomFor(folder, blobBytes));
-  await requireFitsFat(folder, largestFile(out, paths, blobBytes));
+  await requireFitsFat(folder, largestFile(out, document.paths, blobBytes));
 
-  const what = { document, approvals, report: context.report, signal: context.signal };
+  const { report, signal } = context;
+  const what = { document, approvals, report, signal, ...(given ? { given } : {}) };
   const partial = { directory: stage.bundle, tar: stage.tar, parts: stage.parts }[out.form];
   await clock.phase("write", {}, () => {
     if (out.form === "tar") return writeTar(stage.bundle, partial, what);
     if (out.form === "parts") return writeParts(stage.bundle, partial, { ...what, cut: out.cut });
-    return finishDirectory(stage.bundle, document, approvals, (dir) => syncFileSystem(dir, context.signal));
+    return finishDirectory(stage.bundle, document, approvals, (dir) => syncFileSystem(dir, signal));
   });
   const bytes = out.form === "directory" ? blobBytes + 2 * documentBytes.length : await sizeOfFiles(partial);
-  limit.check(bytes, "as it was written");
+  limit?.check(bytes, "as it was written");
   return { stageDir: stage.dir, partial, sha256, bytes };
 }
 
@@ -183,28 +215,16 @@ function largestBlob(paths: readonly Path[]): number {
   return paths.reduce((largest, { blobSize }) => Math.max(largest, blobSize), 0);
 }
 
-function completeDocument(
-  plan: PackPlan,
-  paths: readonly Path[],
-  secretKey: SecretKey | undefined,
-): BundleDocument {
-  const blobs = new Map(paths.map((path) => [path.blob, path.blobSize]));
-  const signed = paths.map((path) => {
+/** With the packer's signature on the store paths that Nix wants one for. */
+export function signPaths(document: BundleDocument, secretKey: SecretKey | undefined): BundleDocument {
+  if (secretKey === undefined) return document;
+  const paths = document.paths.map((path) => {
     // A content-addressed name says what it holds: Nix asks for no signature, and each takes a verifier 60 µs.
-    if (secretKey === undefined || path.ca !== null) return path;
+    if (path.ca !== null) return path;
     const signature = signFingerprint(fingerprint({ ...path, narHash: parseSri(path.narHash) }), secretKey);
     return { ...path, signatures: [...new Set([...path.signatures, signature])].sort() };
   });
-  return {
-    ...plan.draft,
-    paths: signed,
-    totals: {
-      blobBytes: [...blobs.values()].reduce((sum, size) => sum + size, 0),
-      blobs: blobs.size,
-      narBytes: paths.reduce((sum, path) => sum + path.narSize, 0),
-      paths: paths.length,
-    },
-  };
+  return { ...document, paths };
 }
 
 /** The packer's approval says `created` for its time, so that the same inputs give the same bytes. */
