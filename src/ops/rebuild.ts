@@ -8,13 +8,19 @@ import { setImmediate } from "node:timers/promises";
 import { blobName } from "../bundle/layout.js";
 import { PackedDerivations } from "../bundle/packed.js";
 import { AirgapError, EXIT, exitOf, type Finding, fail } from "../errors.js";
-import type { Path, RebuildReport, RebuiltDerivation } from "../generated/types.js";
+import type { BundleDocument, Path, RebuildReport, RebuiltDerivation, Root } from "../generated/types.js";
 import { VERSION } from "../generated/version.js";
 import { compareListings, listPath, type TreeDifference } from "../host/disk-nar.js";
 import { makeTempDir, moveTree, removeTree, requireSpace, withDiskErrors } from "../host/files.js";
 import type { Gate } from "../host/gate.js";
 import { listBlob } from "../host/nar-listing.js";
-import { type NixContext, type NixLogEvent, realise, usableVersion } from "../host/nix/index.js";
+import {
+  currentSystem,
+  type NixContext,
+  type NixLogEvent,
+  realise,
+  usableVersion,
+} from "../host/nix/index.js";
 import { effectiveSettings } from "../host/nix/machine.js";
 import { forScratch } from "../host/nix/scratch.js";
 import { parseSandboxPaths, siteNix } from "../host/nix/site.js";
@@ -29,7 +35,15 @@ import { gateTo } from "./gate-paths.js";
 import { importBundle, importProgress } from "./import-bundle.js";
 import { checkMinimumNix } from "./minimum-nix.js";
 import { PhaseClock } from "./phase-clock.js";
-import { buildable, importable, planRebuild, type RebuildPlan, type RebuildTier } from "./rebuild/plan.js";
+import {
+  buildable,
+  foreignDerivations,
+  importable,
+  limitRoots,
+  planRebuild,
+  type RebuildPlan,
+  type RebuildTier,
+} from "./rebuild/plan.js";
 import {
   type Scratch,
   type ScratchContents,
@@ -58,6 +72,8 @@ export interface RebuildOptions {
   readonly parts?: readonly string[];
   /** Default: the bundle's tier. */
   readonly from?: RebuildTier;
+  /** Those of the roots to rebuild; default: all. */
+  readonly systems?: readonly string[];
   /** A folder for the scratch store, which is kept, and resumed from; default: a temporary one. */
   readonly scratch?: string;
   /** Host paths that are lent to builders. */
@@ -74,6 +90,8 @@ export interface RebuildOptions {
 const LOG_LINES = 20;
 /** Files named for one output that differs. */
 const MAX_DIFFERENCES = 10;
+/** Derivations named for one system. */
+const MAX_NEEDED_BY = 8;
 
 /**
  * @throws AirgapError of exit 2 only (USAGE, SCRATCH_FOREIGN, BUNDLE_NOT_FOUND, …). All else is in the report.
@@ -101,6 +119,7 @@ class Run {
   #claimed: Happening["bundle"] = null;
   #from: RebuildTier;
   #startedWith: RebuildReport["startedWith"] = null;
+  #leftOut: readonly Root[] = [];
   #derivations: RebuiltDerivation[] = [];
   #counts: RebuildCounts | null = null;
   #scratch: string | null = null;
@@ -108,6 +127,8 @@ class Run {
   #nixVersion: string | null = null;
   /** What this Nix lends to every build, unless told otherwise. */
   #lentByNix: readonly string[] = [];
+  /** Systems that this machine builds for. */
+  #ownSystems: ReadonlySet<string> = new Set();
 
   constructor(bundlePath: string, options: RebuildOptions, context: Context) {
     this.#bundlePath = bundlePath;
@@ -139,13 +160,18 @@ class Run {
     const { trust, dryRun } = this.#options;
     if (trust.by !== "policy" || trust.site === null || dryRun) return report;
     const { verdict, exit, tools, findings } = report;
+    const { systems } = this.#options;
     const happening: Happening = {
       event: "rebuild",
       verdict,
       exit,
       bundle: this.#claimed,
       nix: tools.nix,
-      details: { ...trustDetails(trust), findings: codesOf(findings) },
+      details: {
+        ...trustDetails(trust),
+        findings: codesOf(findings),
+        ...(systems === undefined ? {} : { systems: systems.join(" ") }),
+      },
     };
     return recorded(report, trust.site.place, happening, this.#context);
   }
@@ -165,7 +191,10 @@ class Run {
     const packed = new PackedDerivations(bundle.derivations);
     const tooLow = this.#chooseTier(document.tier);
     if (tooLow !== null) return outcome("refused", [tooLow]);
-    const plan = planRebuild(document, packed, this.#from);
+    const { limited, leftOut } = limitRoots(document, this.#options.systems);
+    if (limited.roots.length === 0) refuseSystems(this.#options.systems, document);
+    this.#leftOut = leftOut;
+    const plan = planRebuild(limited, packed, this.#from);
     this.#startedWith = describeStart(plan, bundle, packed);
     if (dryRun) {
       this.#counts = { ...countVerdicts([], 0), toBuild: plan.build.size };
@@ -174,7 +203,9 @@ class Run {
     const nix = await this.#nix(tempDir);
     const tooOld = checkMinimumNix(document, this.#nixVersion ?? "");
     if (tooOld.length > 0) return outcome("refused", tooOld);
-    const owner = `${documentSha256} ${this.#from}`;
+    const foreign = foreignDerivations(plan, this.#ownSystems);
+    if (foreign.size > 0) return outcome("refused", foreignFindings(foreign, this.#ownSystems));
+    const owner = [documentSha256, this.#from, ...(this.#options.systems ?? [])].join(" ");
     return withScratch(scratchDir, owner, this.#context, async (scratch) => {
       this.#scratch = scratch.kept;
       const before = await scratchContents(scratch, plan, nix);
@@ -211,9 +242,9 @@ class Run {
       await siteNix({ dir: join(tempDir, "nix"), path: env["PATH"], signal, report }),
     );
     this.#nixVersion = await usableVersion(nix);
-    if (this.#sandboxPaths.length === 0) {
-      this.#lentByNix = (await effectiveSettings(nix)).sandboxPaths ?? [];
-    }
+    const { sandboxPaths, system, extraPlatforms } = await effectiveSettings(nix);
+    if (this.#sandboxPaths.length === 0) this.#lentByNix = sandboxPaths ?? [];
+    this.#ownSystems = new Set([system ?? (await currentSystem(nix)), ...(extraPlatforms ?? [])]);
     const builds = join(tempDir, "builds");
     await withDiskErrors(builds, () => mkdir(builds));
     const options = {
@@ -376,6 +407,7 @@ class Run {
       format: "nix-airgap-rebuild",
       from: this.#from,
       kept: this.#kept,
+      leftOut: this.#leftOut.map(({ attr, drvPath, system }) => ({ attr, drvPath, system })),
       phases: this.#clock.phases,
       sandbox: { byNix: [...this.#lentByNix], paths: [...this.#sandboxPaths] },
       scratch: this.#scratch,
@@ -392,7 +424,7 @@ class Run {
     if (verdict === "planned") return `${counts?.toBuild ?? 0} derivations to build from tier ${this.#from}`;
     if (counts === null) return "nothing was rebuilt";
     const sandbox = { byNix: this.#lentByNix, paths: this.#sandboxPaths };
-    return summarise(counts, this.#from, prebuilt, sandbox);
+    return summarise(counts, this.#from, { prebuilt, sandbox, leftOut: this.#leftOut });
   }
 
   #now(): string {
@@ -447,6 +479,30 @@ class Builds {
       this.finished += 1;
     }
   }
+}
+
+function refuseSystems(systems: readonly string[] | undefined, document: BundleDocument): never {
+  fail("USAGE", {
+    subject: `--system ${systems?.join(" ") ?? ""}`,
+    expected: `one of the bundle's: ${document.systems.join(", ")}`,
+    actual: "no root of these",
+  });
+}
+
+/** For each system that this machine cannot build for. */
+function foreignFindings(
+  foreign: ReadonlyMap<string, readonly string[]>,
+  own: ReadonlySet<string>,
+): Finding[] {
+  const [system = ""] = own;
+  return [...foreign].map(([subject, drvPaths]) => ({
+    code: "SYSTEM_UNAVAILABLE",
+    subject,
+    expected: [...own].join(", "),
+    actual: `${drvPaths.length} derivations of another system`,
+    neededBy: drvPaths.slice(0, MAX_NEEDED_BY),
+    hint: `Rebuild here what is for this machine (--system ${system}), and the rest on one of that system.`,
+  }));
 }
 
 function firstDifferences(bundle: VerifiedBundle, path: Path, onDisk: string): TreeDifference[] {

@@ -2,7 +2,7 @@
 import { appendFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import type { PackReport, RestoreReceipt } from "../../src/generated/types.js";
+import type { PackReport, RebuildReport, RestoreReceipt } from "../../src/generated/types.js";
 import { cli, cliJson } from "../support/cli.js";
 import { nixEnvironment, SYSTEM } from "../support/fixtures.js";
 import { layOutFlake, writeFlake } from "../support/flakes.js";
@@ -141,6 +141,25 @@ describe("several systems", () => {
     const { code, stderr } = await cli(args);
     expect(code, stderr).toBe(0);
     expect(readFileSync(joined).equals(readFileSync(both))).toBe(true);
+  });
+
+  it("are rebuilt where --system says that only this machine's are, else refused by name", async () => {
+    const rebuild = (...args: string[]) =>
+      cliJson<RebuildReport>(
+        ["rebuild", packed.path("joined.tar"), "--public-key", packed.publicKey, ...args, ...LEND],
+        { wrap: packed.site, env: packed.siteEnv },
+      );
+    const refused = await rebuild();
+    expect([refused.code, refused.json.verdict]).toEqual([13, "refused"]);
+    expect(refused.json.findings.map(({ code, subject }) => [code, subject])).toEqual([
+      ["SYSTEM_UNAVAILABLE", FOREIGN],
+    ]);
+    expect(refused.json.findings[0]?.advice).toContain(`--system ${SYSTEM}`);
+    const { code, json } = await rebuild("--system", SYSTEM);
+    expect([code, json.verdict, json.counts?.identical]).toEqual([0, "identical", 1]);
+    expect(json.leftOut.map(({ attr }) => attr)).toEqual([`packages.${FOREIGN}.pump`]);
+    expect(json.summary).toContain(`1 roots for ${FOREIGN} left out`);
+    expect((await rebuild("--system", "riscv64-linux")).code).toBe(2);
   });
 
   it("are refused by name where this machine has no way to build for one", async () => {

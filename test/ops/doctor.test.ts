@@ -41,6 +41,8 @@ const GOOD_SETTINGS: NixSettings = {
   sandbox: true,
   sandboxFallback: false,
   sandboxPaths: [],
+  system: "x86_64-linux",
+  extraPlatforms: [],
   substitute: true,
   substituters: [],
 };
@@ -603,6 +605,8 @@ describe("on this machine", () => {
         "sandbox = relaxed",
         "sandbox-fallback = false",
         "sandbox-paths = /bin/sh=/usr/bin/dash /usr",
+        "extra-platforms = riscv64-linux",
+        "system = x86_64-linux",
         "substitute = false",
         "substituters =",
         "",
@@ -617,6 +621,8 @@ describe("on this machine", () => {
       sandbox: "relaxed",
       sandboxFallback: false,
       sandboxPaths: ["/bin/sh=/usr/bin/dash", "/usr"],
+      system: "x86_64-linux",
+      extraPlatforms: ["riscv64-linux"],
       substitute: false,
       substituters: [],
     });

@@ -16,6 +16,11 @@ export const rebuildCommand = command({
       choices: ["build", "source"],
       describe: "rebuild the roots, or everything from its sources; default: the bundle's tier",
     },
+    system: {
+      kind: "texts",
+      describe:
+        "S  whose roots to rebuild, of a bundle for several; repeat for more; default: all, or refuse",
+    },
     scratch: {
       kind: "text",
       describe: "DIR  for the scratch store, which is kept; default: a temporary one",
@@ -48,6 +53,7 @@ export const rebuildCommand = command({
         trust,
         parts: foldersOfParts(options.parts, context.cwd),
         ...given("from", options.from),
+        ...(options.system.length > 0 ? { systems: [...new Set(options.system)].sort() } : {}),
         ...given("scratch", options.scratch),
         sandboxPaths: options["sandbox-path"],
         ...given("jobs", options.jobs),

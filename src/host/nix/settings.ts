@@ -12,6 +12,9 @@ export interface NixSettings {
   readonly sandboxFallback: boolean | null;
   /** As nix.conf has them: `/bin/sh=/usr/bin/bash-static`. */
   readonly sandboxPaths: readonly string[] | null;
+  readonly system: string | null;
+  /** Others that this machine builds for. */
+  readonly extraPlatforms: readonly string[] | null;
   readonly substitute: boolean | null;
   readonly substituters: readonly string[] | null;
 }
@@ -31,6 +34,7 @@ export function parseSettings(text: string): NixSettings {
     const found = value(name);
     return Array.isArray(found) && found.every((word) => typeof word === "string") ? found : null;
   };
+  const system = value("system");
   return {
     requireSigs: flag("require-sigs"),
     trustedPublicKeys: words("trusted-public-keys"),
@@ -40,6 +44,8 @@ export function parseSettings(text: string): NixSettings {
     sandbox: value("sandbox") === "relaxed" ? "relaxed" : flag("sandbox"),
     sandboxFallback: flag("sandbox-fallback"),
     sandboxPaths: words("sandbox-paths") ?? mounts(value("sandbox-paths")),
+    system: typeof system === "string" ? system : null,
+    extraPlatforms: words("extra-platforms"),
     substitute: flag("substitute"),
     substituters: words("substituters"),
   };

@@ -1,10 +1,13 @@
 /** Decides what a rebuild starts from and what it builds. Pure: from a verified bundle's document and derivations. */
 import type { PackedDerivations } from "../../bundle/packed.js";
-import type { BundleDocument, Path } from "../../generated/types.js";
+import type { BundleDocument, Path, Root } from "../../generated/types.js";
 import { dependencyOrder } from "../../nix/closure.js";
 import type { Derivation } from "../../nix/derivation.js";
 
 export type RebuildTier = "build" | "source";
+
+/** That of derivations that Nix itself makes, on any machine. */
+const BUILTIN = "builtin";
 
 export interface RebuildPlan {
   readonly from: RebuildTier;
@@ -42,6 +45,29 @@ export function planRebuild(
     .filter((path) => path.kinds.some((kind) => kinds.has(kind)) && !outputs.has(path.storePath))
     .map(({ storePath }) => storePath);
   return { from, build, outputs, imports: dependencyOrder(byPath, wanted).map((path) => byPath.get(path)!) };
+}
+
+/** The document without roots of other systems; `systems` absent: all of it. */
+export function limitRoots(
+  document: BundleDocument,
+  systems: readonly string[] | undefined,
+): { readonly limited: BundleDocument; readonly leftOut: readonly Root[] } {
+  const isLeft = ({ system }: Root) => systems !== undefined && !systems.includes(system);
+  const { roots } = document;
+  return {
+    limited: { ...document, roots: roots.filter((root) => !isLeft(root)) },
+    leftOut: roots.filter(isLeft),
+  };
+}
+
+/** Derivations of the plan for systems that this machine does not build for, by system. */
+export function foreignDerivations({ build }: RebuildPlan, own: ReadonlySet<string>): Map<string, string[]> {
+  const foreign = new Map<string, string[]>();
+  for (const [drvPath, { system }] of build) {
+    if (system === BUILTIN || own.has(system)) continue;
+    foreign.set(system, [...(foreign.get(system) ?? []), drvPath]);
+  }
+  return foreign;
 }
 
 function derivationsToBuild(

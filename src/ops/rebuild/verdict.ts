@@ -145,9 +145,14 @@ function failureHint(log: readonly string[]): string {
 export function summarise(
   counts: RebuildCounts,
   from: RebuildPlan["from"],
-  prebuilt: readonly { readonly path: string }[],
-  sandbox: { readonly byNix: readonly string[]; readonly paths: readonly string[] },
+  about: {
+    readonly prebuilt: readonly { readonly path: string }[];
+    readonly sandbox: { readonly byNix: readonly string[]; readonly paths: readonly string[] };
+    /** Roots of other systems. */
+    readonly leftOut: readonly { readonly system: string }[];
+  },
 ): string {
+  const { prebuilt, sandbox, leftOut } = about;
   const parts = [`${counts.identical} of ${counts.toBuild} derivations rebuilt identical from tier ${from}`];
   const add = (count: number, text: string) => {
     if (count > 0) parts.push(`${count} ${text}`);
@@ -158,6 +163,8 @@ export function summarise(
   add(counts.uncompared, "rebuilt with nothing in the bundle to compare with");
   add(counts.failed, "failed");
   add(counts.notBuilt, "not built");
+  const others = [...new Set(leftOut.map(({ system }) => system))].sort().join(" ");
+  add(leftOut.length, `roots for ${others} left out, as --system says`);
   const names = prebuilt.map(({ path }) => path.slice("/nix/store/".length));
   parts.push(
     names.length === 0

@@ -10,6 +10,8 @@ const NONE = {
   sandbox: null,
   sandboxFallback: null,
   sandboxPaths: null,
+  system: null,
+  extraPlatforms: null,
   substitute: null,
   substituters: null,
 };
@@ -20,6 +22,8 @@ describe("Nix's settings", () => {
       "require-sigs": { value: false, defaultValue: true },
       "trusted-users": { value: ["root", "@wheel"] },
       "sandbox-paths": { value: ["/bin/sh=/usr/bin/dash", "/usr"] },
+      system: { value: "x86_64-linux" },
+      "extra-platforms": { value: ["i686-linux"] },
       sandbox: { value: "relaxed" },
       "sandbox-fallback": { value: true },
       substituters: { value: [] },
@@ -31,6 +35,8 @@ describe("Nix's settings", () => {
       sandbox: "relaxed",
       sandboxFallback: true,
       sandboxPaths: ["/bin/sh=/usr/bin/dash", "/usr"],
+      system: "x86_64-linux",
+      extraPlatforms: ["i686-linux"],
       substituters: [],
     });
   });
@@ -53,6 +59,8 @@ describe("Nix's settings", () => {
       "trusted-users": { value: "root" },
       "allowed-users": { value: ["*", 1] },
       "sandbox-paths": { value: "/usr" },
+      system: { value: 1 },
+      "extra-platforms": { value: "x" },
       sandbox: { value: "maybe" },
       substitute: true,
       substituters: null,

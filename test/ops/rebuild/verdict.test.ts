@@ -167,12 +167,16 @@ it("the summary counts, and names prebuilt binaries and lent paths", () => {
     "1 of 3 derivations rebuilt identical from tier source; 1 differ; 1 differ because of what they depend on; " +
     `1 start from prebuilt binaries (${out("bootstrap").slice(11)})`;
   const prebuilt = [{ path: out("bootstrap") }];
-  expect(summarise(counts, "source", prebuilt, { byNix: [], paths: ["/bin"] })).toBe(
-    `${start}; builders could use /bin of this machine`,
-  );
-  expect(summarise(counts, "source", prebuilt, { byNix: ["/bin/sh=/usr/bin/bash-static"], paths: [] })).toBe(
-    `${start}; this Nix lends every build /bin/sh=/usr/bin/bash-static`,
-  );
+  expect(
+    summarise(counts, "source", { prebuilt, sandbox: { byNix: [], paths: ["/bin"] }, leftOut: [] }),
+  ).toBe(`${start}; builders could use /bin of this machine`);
+  expect(
+    summarise(counts, "source", {
+      prebuilt,
+      sandbox: { byNix: ["/bin/sh=/usr/bin/bash-static"], paths: [] },
+      leftOut: [],
+    }),
+  ).toBe(`${start}; this Nix lends every build /bin/sh=/usr/bin/bash-static`);
 });
 
 describe("the order of imports and builds", () => {
