@@ -182,6 +182,7 @@ function essence<T extends object>(report: T): unknown {
     "uri",
     "storeDir",
     "gcRoots",
+    "link",
     "shell",
     "argv",
   ];
