@@ -24,14 +24,16 @@ describe("docs/policy.example.json", () => {
   });
 });
 
-describe("docs/threat-model.md", () => {
+describe.each(["docs/threat-model.md", "docs/nix-behaviour.md"])("%s", (name) => {
   it("names tests that exist", () => {
-    const page = read("docs/threat-model.md");
+    const page = read(name);
     const named = [...page.matchAll(/`(test\/[\w./-]+\.ts)`/g)].map(([, path]) => path!);
     expect(named.length).toBeGreaterThan(10);
     expect(named.filter((path) => !existsSync(resolve(import.meta.dirname, "..", path)))).toEqual([]);
   });
+});
 
+describe("docs/threat-model.md", () => {
   it("numbers its promises", () => {
     const rows = [...read("docs/threat-model.md").matchAll(/^\| (\d+) \|/gm)].map(([, n]) => Number(n));
     expect(rows).toEqual(rows.map((_, i) => i + 1));
