@@ -60,7 +60,7 @@ import {
   summarise,
 } from "./rebuild/verdict.js";
 import { auditBundle, codesOf, type Happening, recorded } from "./record.js";
-import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
+import { refusal, reportedBundle, reportedFindings } from "./reports.js";
 import { stagingBytes } from "./restore/plan.js";
 import { type Trust, trustDetails } from "./verify/trust.js";
 import type { VerifiedBundle } from "./verify/verified-bundle.js";
@@ -184,8 +184,7 @@ class Run {
       this.#context,
     );
     this.#claimed = auditBundle(report.bundle);
-    if (bundle === null && report.exit === EXIT.yes) return outcome("refused", [{ code: "STATE_MISSING" }]);
-    if (bundle === null) return { verdict: "refused", exit: report.exit, findings: verifyFindings(report) };
+    if (bundle === null) return refusal(report);
     this.#bundle = bundle;
     const { document, documentSha256 } = bundle;
     const packed = new PackedDerivations(bundle.derivations);

@@ -1,5 +1,5 @@
 /** Parts that the reports of several operations have in common: findings in words, and which bundle it was. */
-import { CODES, type Finding } from "../errors.js";
+import { CODES, EXIT, exitOf, type Finding } from "../errors.js";
 import type { ReportedBundle, ReportedFinding, VerifyReport } from "../generated/types.js";
 import type { VerifiedBundle } from "./verify/verified-bundle.js";
 
@@ -27,6 +27,19 @@ export function verifyFindings({ findings }: VerifyReport): ReportedFinding[] {
     neededBy,
     subject,
   }));
+}
+
+/** Of a verification that gave no bundle to go on with: why not. */
+export function refusal(report: VerifyReport): {
+  readonly verdict: "refused";
+  readonly exit: number;
+  readonly findings: ReportedFinding[];
+} {
+  if (report.exit !== EXIT.yes)
+    return { verdict: "refused", exit: report.exit, findings: verifyFindings(report) };
+  // All holds, but the policy's site has no memory to go by.
+  const findings: Finding[] = [{ code: "STATE_MISSING" }];
+  return { verdict: "refused", exit: exitOf(findings), findings: reportedFindings(findings) };
 }
 
 export function reportedBundle({ url, medium, document, documentSha256 }: VerifiedBundle): ReportedBundle {

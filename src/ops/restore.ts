@@ -35,7 +35,7 @@ import { checkMinimumNix } from "./minimum-nix.js";
 import { PhaseClock } from "./phase-clock.js";
 import { auditBundle, codesOf, type Happening, recorded, recordIn } from "./record.js";
 import { type ReleaseStanding, rememberRelease } from "./releases/remember.js";
-import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
+import { refusal, reportedBundle, reportedFindings } from "./reports.js";
 import { explainRefusal, smallestProof } from "./restore/daemon-trust.js";
 import { describeRoots, linkTargets, outputLinks } from "./restore/describe-roots.js";
 import { planRestore, type RestorePlan } from "./restore/plan.js";
@@ -166,10 +166,7 @@ class Run {
       this.#context,
     );
     this.#claimed = auditBundle(verification.bundle);
-    if (bundle === null) {
-      if (verification.exit === EXIT.yes) return outcome("refused", [{ code: "STATE_MISSING" }]);
-      return { verdict: "refused", exit: verification.exit, findings: verifyFindings(verification) };
-    }
+    if (bundle === null) return refusal(verification);
     this.#bundle = bundle;
     const nix = await siteNix({ dir: join(tempDir, "nix"), path: env["PATH"], signal, report });
     this.#nixVersion = await usableVersion(nix);

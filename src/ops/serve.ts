@@ -17,7 +17,7 @@ import { type BundleSource, withBundle } from "./bundle-source.js";
 import type { Context } from "./context.js";
 import { readImportKey } from "./import-key.js";
 import { auditBundle, codesOf, type Happening, recorded, recordIn } from "./record.js";
-import { reportedBundle, reportedFindings, verifyFindings } from "./reports.js";
+import { refusal, reportedBundle, reportedFindings } from "./reports.js";
 import { Answers, accessEntry, formatAccess } from "./serve/access.js";
 import { Health } from "./serve/health.js";
 import { DEFAULT_LISTEN, type ListenPlace, parseListen, urlOf } from "./serve/listen.js";
@@ -125,10 +125,7 @@ class Run {
         this.#context,
       );
       this.#claimed = auditBundle(report.bundle);
-      if (bundle === null) {
-        if (report.exit === EXIT.yes) return outcome("refused", [{ code: "STATE_MISSING" }]);
-        return { verdict: "refused", exit: report.exit, findings: verifyFindings(report) };
-      }
+      if (bundle === null) return refusal(report);
       this.#bundle = bundle;
       const refused = await this.#accept(bundle);
       if (refused.length > 0) return outcome("refused", refused);

@@ -1,5 +1,6 @@
 /** A rebuild for people: the verdict with its counts first and last, then what was not identical, and why. */
 import type { RebuildReport } from "../../generated/types.js";
+import { bundleRows } from "./bundle.js";
 import { renderFindings } from "./findings.js";
 import { counted, formatBytes, type Line, table, type View } from "./text.js";
 
@@ -19,14 +20,7 @@ export function renderRebuild(report: RebuildReport, view: View): Line[] {
   const { verdict, summary, exit, bundle, scratch, from, sandbox, kept, findings } = report;
   const text = `${verdict.toUpperCase()}: ${summary}${exit === 0 ? "" : ` (exit ${exit})`}`;
   const title: Line = { text, style: STYLES[verdict] };
-  const rows: string[][] = [];
-  if (bundle !== null) {
-    rows.push([
-      "release",
-      `${bundle.product} ${bundle.release}, sequence ${bundle.sequence}, tier ${bundle.tier}`,
-    ]);
-    rows.push(["bundle id", bundle.sha256]);
-  }
+  const rows = bundleRows(bundle);
   rows.push(["from", from]);
   if (scratch !== null) rows.push(["scratch store", scratch]);
   return [

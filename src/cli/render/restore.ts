@@ -1,5 +1,6 @@
 /** A restore for people: what the store holds now, and the commands that work there offline. */
 import type { RestoreReceipt } from "../../generated/types.js";
+import { bundleRows } from "./bundle.js";
 import { renderFindings } from "./findings.js";
 import { counted, formatBytes, type Line, table, type View } from "./text.js";
 
@@ -16,14 +17,7 @@ export function renderRestore(report: RestoreReceipt, view: View): Line[] {
   const { verdict, bundle, store, paths, space, gcRoots, release, exit, findings } = report;
   const { style, text } = VERDICTS[verdict];
   const title: Line = { style, text: exit === 0 ? text : `${text} (exit ${exit})` };
-  const rows: string[][] = [];
-  if (bundle !== null) {
-    rows.push([
-      "release",
-      `${bundle.product} ${bundle.release}, sequence ${bundle.sequence}, tier ${bundle.tier}`,
-    ]);
-    rows.push(["bundle id", bundle.sha256]);
-  }
+  const rows = bundleRows(bundle);
   rows.push(["store", `${store.uri} (${store.storeDir})`]);
   if (paths !== null) {
     rows.push(["paths", `${counted(paths.total, "path")}, ${formatBytes(paths.narBytes)}`]);

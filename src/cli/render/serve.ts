@@ -1,5 +1,6 @@
 /** What was served, for people, when it has ended. */
 import type { ServeReport } from "../../generated/types.js";
+import { bundleRows } from "./bundle.js";
 import { renderFindings } from "./findings.js";
 import { counted, formatBytes, type Line, table, type View } from "./text.js";
 
@@ -17,14 +18,7 @@ export function renderServe(report: ServeReport, view: View): Line[] {
   const { verdict, exit, bundle, url, key, answers, trouble, startedAt, finishedAt, findings } = report;
   const { style, text } = VERDICTS[verdict];
   const title: Line = { style, text: exit === 0 ? text : `${text} (exit ${exit})` };
-  const rows: string[][] = [];
-  if (bundle !== null) {
-    rows.push([
-      "release",
-      `${bundle.product} ${bundle.release}, sequence ${bundle.sequence}, tier ${bundle.tier}`,
-    ]);
-    rows.push(["bundle id", bundle.sha256]);
-  }
+  const rows = bundleRows(bundle);
   if (url !== null) {
     rows.push(["served at", url]);
     rows.push(["from, until", `${startedAt}, ${finishedAt}`]);
