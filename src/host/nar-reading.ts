@@ -6,7 +6,7 @@
 import { createHash, type Hash as Hasher } from "node:crypto";
 import { AirgapError, type Finding } from "../errors.js";
 import { formatSri, type Hash, type HashAlgorithm, hashFromDigest } from "../nix/hash.js";
-import { HashModulo } from "../nix/hash-modulo.js";
+import { HashModulo, type ModuloHashes } from "../nix/hash-modulo.js";
 import { NarParser, type NarRegular, type NarVisitor } from "../nix/nar.js";
 import type { ReferenceScanner } from "../nix/references.js";
 import { PREBUILT_HEAD_SIZE, prebuiltFormat } from "./prebuilt.js";
@@ -20,8 +20,13 @@ const MAX_COLLISIONS = 3;
 export type ContentHashRequest =
   /** Of the content of the one file that the NAR is: `fixed:…` and `text:…`. */
   | { readonly method: "flat"; readonly algorithm: HashAlgorithm }
-  /** Of the NAR; modulo self-references with the path's own hash part. */
-  | { readonly method: "nar"; readonly algorithm: HashAlgorithm; readonly selfHashPart: string | null };
+  /** Of the NAR; modulo self-references with the path's own hash part. `wanted`, SRI, chooses between the two rules for that. */
+  | {
+      readonly method: "nar";
+      readonly algorithm: HashAlgorithm;
+      readonly selfHashPart: string | null;
+      readonly wanted?: string;
+    };
 
 export interface NarRequest {
   /** Names the NAR in findings: its store path. */
@@ -159,7 +164,7 @@ export class NarReading implements NarSink {
     const { contentHash: request } = this.#request;
     if (request === undefined) return null;
     if (request.method === "flat") return sriOrNull(this.#contents.flatHash());
-    if (this.#modulo !== null) return sriOrNull(this.#modulo.digest());
+    if (this.#modulo !== null && request.method === "nar") return eitherOf(this.#modulo.digests(), request);
     if (this.#narHasher === null) return narHash;
     return formatSri(hashFromDigest(request.algorithm, this.#narHasher.digest()));
   }
@@ -177,6 +182,13 @@ export class NarReading implements NarSink {
 /** A refused input as data. */
 export function findingOf(error: AirgapError): Finding {
   return { code: error.code, ...error.details };
+}
+
+/** The one that is wanted, where it is one of them. */
+function eitherOf(hashes: ModuloHashes | null, { wanted }: { readonly wanted?: string }): string | null {
+  if (hashes === null) return null;
+  const withoutPositions = formatSri(hashes.withoutPositions);
+  return withoutPositions === wanted ? withoutPositions : formatSri(hashes.withPositions);
 }
 
 function sriOrNull(hash: Hash | null): string | null {

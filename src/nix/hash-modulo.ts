@@ -2,7 +2,8 @@
  * The hash of a stream modulo references to itself: what a self-referencing content-addressed path is named by.
  *
  * Source: Nix's libstore/references.cc (HashModuloSink): every occurrence of the own hash part is hashed as zero
- * bytes, and after the stream the positions of all occurrences, each as `|<decimal>`.
+ * bytes, and, by the rule of Nix 2.8, after the stream the positions of all occurrences, each as `|<decimal>`. Measured on
+ * 2.26.3 and 2.34.8, newer Nix leaves the positions out.
  */
 import { createHash, type Hash as Hasher } from "node:crypto";
 import { type Hash, type HashAlgorithm, hashFromDigest } from "./hash.js";
@@ -10,6 +11,14 @@ import { HASH_PART_LENGTH } from "./store-path.js";
 
 /** Occurrences of the own hash part in one NAR; real ones have a few thousand. */
 export const MAX_SELF_REFERENCES = 4_000_000;
+
+/** The hashes that a path may be named by. */
+export interface ModuloHashes {
+  /** Nix 2.8. */
+  readonly withPositions: Hash;
+  /** Newer Nix. */
+  readonly withoutPositions: Hash;
+}
 
 export class HashModulo {
   readonly #algorithm: HashAlgorithm;
@@ -42,10 +51,11 @@ export class HashModulo {
   }
 
   /** Null where there are more than `MAX_SELF_REFERENCES`. Ends the stream. */
-  digest(): Hash | null {
+  digests(): ModuloHashes | null {
     if (this.#matches.length > MAX_SELF_REFERENCES) return null;
     this.#hasher.update(this.#tail);
+    const withoutPositions = hashFromDigest(this.#algorithm, this.#hasher.copy().digest());
     for (const match of this.#matches) this.#hasher.update(`|${match}`);
-    return hashFromDigest(this.#algorithm, this.#hasher.digest());
+    return { withPositions: hashFromDigest(this.#algorithm, this.#hasher.digest()), withoutPositions };
   }
 }

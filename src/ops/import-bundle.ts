@@ -9,7 +9,7 @@ import type { BlobJob } from "../host/blob.js";
 import type { Gate } from "../host/gate.js";
 import { type ImportOptions, importPaths } from "../host/import.js";
 import type { NixContext } from "../host/nix/index.js";
-import { importMismatch } from "../host/nix/words.js";
+import { importMismatch, misnamedPath } from "../host/nix/words.js";
 import { defaultThreads, runJobs } from "../host/pool.js";
 import { partOf, placeOf } from "../segments.js";
 import type { Context } from "./context.js";
@@ -47,6 +47,8 @@ export async function importBundle(
   } catch (error) {
     if (!(error instanceof AirgapError)) throw error;
     if (error.code !== "NIX_FAILED" && error.exit !== EXIT.integrity) throw error;
+    const subject = misnamedPath(error.details.actual ?? "");
+    if (subject !== null) throw new AirgapError("NIX_FAILED", { ...error.details, subject, hint: MISNAMED });
     const findings = await checkAgain(bundle, paths, context);
     if (findings.length === 0) findings.push(asMismatch(error));
     return findings.map((finding) => ({ ...finding, hint: CHANGED }));
@@ -55,6 +57,9 @@ export async function importBundle(
 
 const CHANGED =
   "The medium gives other bytes than when it was verified: copy the bundle to another one, and verify it there.";
+
+const MISNAMED =
+  "The bundle holds. This path refers to itself, and Nix 2.8 names such a path by its content in another way than newer ones: use a Nix of the kind that packed it (nix-airgap inspect says which).";
 
 /** More Nixes keep no disk busier. */
 const MAX_LANES = 8;

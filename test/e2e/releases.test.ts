@@ -43,7 +43,7 @@ beforeAll(async () => {
 afterAll(() => trust.remove());
 
 /** What every Nix imports. */
-const MATERIAL = { selfReferring: false };
+const MATERIAL = { selfReferring: false } as const;
 
 describe("without a policy", () => {
   const release = makeRelease(MATERIAL);

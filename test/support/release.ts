@@ -52,8 +52,8 @@ export interface ReleaseOptions {
   readonly tier?: Tier;
   /** Evaluate through a wrapper, the flake being in a subfolder. */
   readonly wrapper?: boolean;
-  /** Whether a tree refers to itself: Nix 2.26 and 2.34 give such a tree another hash than 2.8, and import none of 2.8's. */
-  readonly selfReferring?: boolean;
+  /** The Nix by whose rule a tree is named that refers to itself, which no other Nix imports; false for no such tree. */
+  readonly selfReferring?: "2.8" | "newer" | false;
 }
 
 /** That all derivations are for. */
@@ -63,7 +63,7 @@ const NOTICE = Buffer.from("Notice.\n");
 export function makeRelease({
   tier = "source",
   wrapper = false,
-  selfReferring = true,
+  selfReferring = "2.8",
 }: ReleaseOptions = {}): Release {
   const store = new Store();
   const motor = store.source("source", tree({ "motor.nix": "{ }\n" }));
@@ -74,7 +74,7 @@ export function makeRelease({
   const script = store.source("script.sh", file("echo made\n"));
   const limits = store.text("limits", `see ${script}\n`, [script]);
   const selfish = selfReferring
-    ? store.selfReferring("selfish", (self) => tree({ me: `I am ${self}\n` }))
+    ? store.selfReferring("selfish", selfReferring, (self) => tree({ me: `I am ${self}\n` }))
     : "";
 
   const payload = store.fixed("payload.bin", "flat", "sha256", file("payload\n"));
@@ -344,11 +344,12 @@ export class Store {
     return this.addNar(makeTextPath(hash, name, sorted), writeNar(file(text)), { ca, references: sorted });
   }
 
-  selfReferring(name: string, content: (self: string) => NarNode): string {
+  selfReferring(name: string, rule: "2.8" | "newer", content: (self: string) => NarNode): string {
     const dummy = `/nix/store/${"0".repeat(32)}-${name}`;
     const modulo = new HashModulo("sha256", "0".repeat(32));
     modulo.update(writeNar(content(dummy)));
-    const hash = modulo.digest()!;
+    const { withPositions, withoutPositions } = modulo.digests()!;
+    const hash = rule === "2.8" ? withPositions : withoutPositions;
     const storePath = makeSourcePath(hash, name, { references: [], self: true });
     const ca = formatContentAddress({ kind: "fixed", method: "nar", hash });
     return this.addNar(storePath, writeNar(content(storePath)), { ca, references: [storePath] });

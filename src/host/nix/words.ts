@@ -37,6 +37,11 @@ export function importMismatch(message: string): ImportMismatch | null {
   return { storePath, expected, actual };
 }
 
+/** The path that Nix would name in another way than whoever packed it: one that is content-addressed. */
+export function misnamedPath(message: string): string | null {
+  return /ca hash mismatch importing path '([^']+)'/.exec(message)?.[1] ?? null;
+}
+
 /** The folder of a failed build that `--keep-failed` left: to 2.2x in TMPDIR, later in the store's own state. */
 export function keptBuildFolder(message: string): string | null {
   const [, quoted, doubly] = /^note: keeping build directory (?:'([^']+)'|"([^"]+)")/.exec(message) ?? [];

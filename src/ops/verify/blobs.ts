@@ -15,7 +15,7 @@ import type { BlobJob, BlobResult } from "../../host/blob.js";
 import type { ContentHashRequest } from "../../host/nar-reading.js";
 import type { WorkerPool } from "../../host/pool.js";
 import type { Derivation } from "../../nix/derivation.js";
-import { parseSri } from "../../nix/hash.js";
+import { formatSri, parseSri } from "../../nix/hash.js";
 import { parseStorePath } from "../../nix/store-path.js";
 import { placeOf } from "../../segments.js";
 import type { Context } from "../context.js";
@@ -303,7 +303,7 @@ function contentHashOf({ storePath }: Path, { method, hash }: ContentDemand): Co
   const { algorithm } = hash;
   if (method === "flat") return { method, algorithm };
   const selfHashPart = method === "modulo" ? parseStorePath(storePath).hashPart : null;
-  return { method: "nar", algorithm, selfHashPart };
+  return { method: "nar", algorithm, selfHashPart, wanted: formatSri(hash) };
 }
 
 const OF_NAR_GRAMMAR = /^NAR_(?!SIZE$|HASH$)/;
