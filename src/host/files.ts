@@ -94,6 +94,12 @@ export async function publishFile(partial: string, path: string): Promise<void> 
   });
 }
 
+/** As publishFile, for a folder that is whole: between look and rename another run could come. @throws OUT_EXISTS, DISK, NO_SPACE */
+export async function publishFolder(partial: string, path: string): Promise<void> {
+  if (await exists(path)) fail("OUT_EXISTS", { subject: path });
+  await withDiskErrors(path, () => rename(partial, path));
+}
+
 /** A whole file, where there is none of that name. @throws OUT_EXISTS, DISK, NO_SPACE */
 export async function writeNewFile(path: string, content: Uint8Array | string): Promise<void> {
   if (await exists(path)) fail("OUT_EXISTS", { subject: path });

@@ -3,9 +3,8 @@
  * 2.34.8; no release in between was tried, so that what 2.8.0 cannot read is said to need 2.26.0.
  */
 import type { LockAttributes, LockedInput } from "./flake-lock.js";
-import { compareNixVersions, parseNixVersion } from "./version.js";
+import { isOlderNix, OLDEST_NIX } from "./version.js";
 
-const OLDEST = "2.8.0";
 const NEWER = "2.26.0";
 /** The first that knows `inputs.self.submodules`, by its release notes. */
 const SELF_ATTRIBUTES = "2.27.0";
@@ -41,9 +40,8 @@ export function minimumNix(
   inputs: readonly LockedInput[],
   { hasSelfAttributes, evaluatedBy }: { readonly hasSelfAttributes: boolean; readonly evaluatedBy: string },
 ): string {
-  const wanted = hasSelfAttributes ? SELF_ATTRIBUTES : inputs.some(isNewer) ? NEWER : OLDEST;
-  const [minimum, proved] = [parseNixVersion(wanted)!, parseNixVersion(evaluatedBy)];
-  return proved !== null && compareNixVersions(proved, minimum) < 0 ? evaluatedBy : wanted;
+  const wanted = hasSelfAttributes ? SELF_ATTRIBUTES : inputs.some(isNewer) ? NEWER : OLDEST_NIX;
+  return isOlderNix(evaluatedBy, wanted) ? evaluatedBy : wanted;
 }
 
 function isNewer({ parent, locked, original }: LockedInput): boolean {

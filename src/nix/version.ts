@@ -49,6 +49,12 @@ export function compareNixVersions(a: NixVersion, b: NixVersion): number {
   return a.major - b.major || a.minor - b.minor || a.patch - b.patch;
 }
 
+/** False where the version says nothing: a pre-release, Lix. `than` is a release. */
+export function isOlderNix(text: string, than: string): boolean {
+  const version = parseNixVersion(text);
+  return version !== null && compareNixVersions(version, parseNixVersion(than)!) < 0;
+}
+
 export interface VersionLine {
   /** "Nix", "Lix, like Nix", "Determinate Nix 3.6.7", … */
   readonly implementation: string;

@@ -120,7 +120,7 @@ export async function flakeWords(nix: NixContext, files: readonly string[]): Pro
   // A path in JSON would be copied to the store.
   const plain =
     "value: if builtins.isPath value then toString value else if builtins.isList value then map plain value else value";
-  const list = files.map((file) => `"${file.replace(/["\\$]/g, "\\$&")}"`).join(" ");
+  const list = files.map(quoteNix).join(" ");
   const expression = `let plain = ${plain}; in map (${words}) [ ${list} ]`;
   return JSON.parse(
     await invokeNix(nix, "nix", ["eval", "--json", "--impure", "--expr", expression]),

@@ -1,10 +1,10 @@
 /** Nix for stores of ours that lie anywhere, such as below /tmp. */
-import { compareNixVersions, parseNixVersion } from "../../nix/version.js";
+import { isOlderNix } from "../../nix/version.js";
 import { version } from "./index.js";
 import type { NixContext } from "./invoke.js";
 
 /** From here on Nix lets its build users build in no folder below one that all may write. */
-const FIRST_WITH_SAFE_BUILDS = { line: "2.30", major: 2, minor: 30, patch: 0 };
+const FIRST_WITH_SAFE_BUILDS = "2.30.0";
 /** Where such a Nix builds for the machine's own store. */
 const BUILDS = "/nix/var/nix/builds";
 
@@ -12,7 +12,6 @@ const BUILDS = "/nix/var/nix/builds";
 export async function forScratch(nix: NixContext): Promise<NixContext> {
   const hasBuildUsers = process.getuid?.() === 0 && nix.options["build-users-group"] !== "";
   if (!hasBuildUsers) return nix;
-  const known = parseNixVersion(await version(nix));
-  if (known !== null && compareNixVersions(known, FIRST_WITH_SAFE_BUILDS) < 0) return nix;
+  if (isOlderNix(await version(nix), FIRST_WITH_SAFE_BUILDS)) return nix;
   return { ...nix, options: { ...nix.options, "build-dir": BUILDS } };
 }

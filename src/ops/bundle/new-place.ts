@@ -1,11 +1,12 @@
 /** Where something new is written: under a name that is not final until all of it is there. */
-import { mkdir, rename } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { dirname } from "node:path";
 import { fail } from "../../errors.js";
 import {
   exists,
   partialName,
   publishFile,
+  publishFolder,
   removePartials,
   removeTree,
   requireSpace,
@@ -40,9 +41,4 @@ export async function writeNew<T>(
   } finally {
     await removeTree(partial);
   }
-}
-
-async function publishFolder(partial: string, path: string): Promise<void> {
-  if (await exists(path)) fail("OUT_EXISTS", { subject: path });
-  await withDiskErrors(path, () => rename(partial, path));
 }

@@ -178,14 +178,7 @@ export async function evaluationClosure(
       substituters: substituter,
     });
     if (!outcome.ok) findings.push(evaluationFinding(attr, outcome.message));
-    else if (outcome.drvPath !== drvPath) {
-      findings.push({
-        code: "EVALUATION_DIFFERS",
-        subject: attr,
-        expected: drvPath,
-        actual: outcome.drvPath,
-      });
-    }
+    else if (outcome.drvPath !== drvPath) findings.push(differs(attr, drvPath, outcome.drvPath));
   }
   const wrapper = top.flake.dir === "" ? null : wrapperOf(top.flake);
   if (wrapper) await addWrapper(context, wrapper, scratchDir, store);
@@ -218,14 +211,8 @@ async function proveSiteEvaluation(
     const outcome = await evaluateInstallable(siteContext, installable, options);
     // Where the scratch store lies says nothing to anybody.
     if (!outcome.ok) findings.push(siteFinding(attr, outcome.message.replaceAll(store, ""), drvPath));
-    else if (outcome.drvPath !== drvPath) {
-      findings.push({
-        code: "EVALUATION_DIFFERS",
-        subject: attr,
-        expected: drvPath,
-        actual: outcome.drvPath,
-      });
-    } else {
+    else if (outcome.drvPath !== drvPath) findings.push(differs(attr, drvPath, outcome.drvPath));
+    else {
       // Newer Nix reads a repository or an archive on this machine's disk by itself.
       const fetched = await fetchedInto(cacheDir);
       if (fetched.length > 0)
@@ -250,6 +237,10 @@ async function addWrapper(
     if (added !== wrapper.storePath)
       fail("EVALUATION_DIFFERS", { subject: "wrapper flake", expected: wrapper.storePath, actual: added });
   }
+}
+
+function differs(attr: string, expected: string, actual: string): Finding {
+  return { code: "EVALUATION_DIFFERS", subject: attr, expected, actual };
 }
 
 /** What the site's evaluation brought in by itself: a site could not, though a `file://` on this machine could be read. */

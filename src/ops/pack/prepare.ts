@@ -122,7 +122,10 @@ export async function preparePack(
   await requireRoomToEvaluate(sourceInfos, tempDir);
   const shells = tier === "runtime" ? [] : await bashOfShells(evaluating, top, evaluated.roots, sourceInfos);
   const outputRoots = [...evaluated.roots, ...shells];
-  const asked = await readDerivations(drvPathsOf(outputRoots), realStoreDir);
+  const asked =
+    shells.length === 0
+      ? evaluated.derivations
+      : await readDerivations(drvPathsOf(outputRoots), realStoreDir);
   findings.push(...asked.findings);
   const secrets = await step("look for secrets", () =>
     lookForSecrets(top, sourceInfos, { allowed, isProtected, nixContext, realStoreDir }),
@@ -153,7 +156,7 @@ export async function preparePack(
     derivations,
     infos: derivationInfos,
     findings: floating,
-  } = await readDerivations(rootDrvs, realStoreDir);
+  } = imported.length === 0 ? asked : await readDerivations(rootDrvs, realStoreDir);
   // Of the lowest tier no derivation travels.
   const inSources = secretsInSources(tier === "runtime" ? [] : derivations.byPath, allowed);
   findings.push(

@@ -4,7 +4,7 @@
  */
 import { type Need, requireSpace } from "../../host/files.js";
 import * as nix from "../../host/nix/index.js";
-import { compareNixVersions, parseNixVersion } from "../../nix/version.js";
+import { isOlderNix } from "../../nix/version.js";
 import type { PlannedPath } from "./plan.js";
 
 /** What a compressed NAR is of its size, for a first look at the space that is needed; checked again when it is known. */
@@ -33,16 +33,14 @@ export async function requireRoomToEvaluate(
 }
 
 /** Up to some version Nix keeps each compressed NAR in TMPDIR until all of it is there: 2.8.0 does, 2.26.3 does not. */
-const KEEPS_ELSEWHERE = { line: "2.26", major: 2, minor: 26, patch: 0 };
+const STREAMS = "2.26.0";
 
 export function needsOfTemp(
   tempDir: string,
   lanes: readonly (readonly PlannedPath[])[],
   nixVersion: string,
 ): Need {
-  const version = parseNixVersion(nixVersion);
-  const isOld = version !== null && compareNixVersions(version, KEEPS_ELSEWHERE) < 0;
   const largest = lanes.map((lane) => lane.reduce((size, { narSize }) => Math.max(size, narSize), 0));
   const bytes = largest.reduce((sum, size) => sum + size * COMPRESSED_SHARE, 0);
-  return { path: tempDir, bytes: isOld ? bytes : 0, elsewhere: OTHER_TEMP };
+  return { path: tempDir, bytes: isOlderNix(nixVersion, STREAMS) ? bytes : 0, elsewhere: OTHER_TEMP };
 }

@@ -2,17 +2,17 @@
  * Writes a planned bundle: blobs, then the document, then what follows from it; checks the whole of it as a site would;
  * the final name last.
  */
-import { mkdir, readdir, rename, stat } from "node:fs/promises";
+import { mkdir, readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { formatDocument } from "../../bundle/document.js";
 import { totalsOf } from "../../bundle/totals.js";
 import { finishDirectory, writeParts, writeTar } from "../../bundle/write.js";
-import { AirgapError, fail } from "../../errors.js";
+import { AirgapError } from "../../errors.js";
 import type { BundleDocument, PackReport, Path, VerifyReport } from "../../generated/types.js";
 import {
-  exists,
   type Need,
   publishFile,
+  publishFolder,
   removeTree,
   requireSpace,
   sizeOnDisk,
@@ -89,7 +89,7 @@ export async function publish(
       await removeTree(stageDir);
       return { bundle: null, verification };
     }
-    await (out.form === "tar" ? publishFile(partial, out.path) : publishDirectory(partial, out.path));
+    await (out.form === "tar" ? publishFile(partial, out.path) : publishFolder(partial, out.path));
     await syncDirectory(folder);
     await removeTree(stageDir);
     return { bundle: { path: out.path, kind: out.form, ...bundle }, verification: null };
@@ -128,7 +128,8 @@ async function fillStage(
       tempDir,
       onEvent: (event, lane) => {
         if (copied.take(event, lane)) progress(copied.done);
-        if (event.type === "finished" && event.kind === "copy")
+        // Each look costs a read of a narinfo.
+        if (options.maxSize !== undefined && event.type === "finished" && event.kind === "copy")
           limit.add(blobInLane(stage, lane, event.subject));
       },
     }),
@@ -243,9 +244,4 @@ function packerApproval(
   });
   const { fileName, bytes } = makeApproval(statement, signingKey(secretKey));
   return new Map([[`approvals/${fileName}`, bytes]]);
-}
-
-async function publishDirectory(partial: string, out: string): Promise<void> {
-  if (await exists(out)) fail("OUT_EXISTS", { subject: out });
-  await withDiskErrors(out, () => rename(partial, out));
 }
